@@ -1,0 +1,85 @@
+// trireme generate: text from a run or a checkpoint.
+#include "app/commands.h"
+#include "app/model_folder.h"
+#include "app/standard_io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "infer/generator.h"
+
+namespace trireme {
+namespace {
+
+std::string json_text(const std::vector<std::string>& prompts, const std::vector<Generation>& texts) {
+  std::string out;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Json row = Json::object();
+    row["prompt"] = prompts[i];
+    row["text"] = texts[i].text;
+    row["tokens"] = static_cast<int64_t>(texts[i].ids.size());
+    row["finish_reason"] = texts[i].finish_reason;
+    out += row.dump() + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+int cmd_generate(CommandLine& line) {
+  std::string path;
+  std::vector<std::string> prompts;
+  GenerateOptions options;
+  SamplingParams& sampling = options.sampling;
+  int64_t seed = 1, count = 1, threads = 0;
+  bool json = false, stats_wanted = false;
+  line.positional("RUN|CHECKPOINT", path, "run folder (its newest good checkpoint) or checkpoint folder");
+  line.option("--prompt", prompts, "text to continue; may be given several times");
+  line.option("--num-samples", count, "texts for each prompt");
+  line.option("--max-new-tokens", options.max_new_tokens, "tokens to write at most");
+  line.option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says");
+  line.option("--top-k", sampling.top_k, "choose among this many likeliest tokens; 0: all");
+  line.option("--top-p", sampling.top_p, "choose among the likeliest tokens that together have this probability");
+  line.option("--repetition-penalty", sampling.repetition_penalty,
+              "above 1: tokens already present become less likely");
+  line.option("--seed", seed, "of the choices; the same seed writes the same text");
+  line.option("--stop", options.stop, "end before this text; may be given several times");
+  line.option("--threads", threads, "CPU threads; 0: one for each core");
+  line.flag("--raw-prompt", options.raw_prompt, "do not begin with the token that parts documents");
+  line.flag("--ignore-eos", options.ignore_eos, "go on after the end of a document");
+  line.flag("--json", json, "print one JSON object a text when all are done");
+  line.flag("--stats", stats_wanted, "print tokens a second to stderr");
+  line.example(
+      "trireme generate runs/poetry-tiny --prompt \"春\" --temperature 0.8 --top-p 0.9 --seed 1 --max-new-tokens 64");
+  if (!line.parse()) return kDone;
+  if (count < 1) throw ConfigError(cat("--num-samples is ", count, ", expected 1 or more"));
+  if (seed < 0) throw ConfigError(cat("--seed is ", seed, ", expected 0 or more"));
+
+  if (prompts.empty()) prompts.push_back("");
+  std::vector<std::string> all;
+  for (const std::string& prompt : prompts)
+    for (int64_t i = 0; i < count; ++i) all.push_back(prompt);
+  sampling.seed = static_cast<uint64_t>(seed);
+  ThreadPool pool(static_cast<int>(threads));
+  Generator generator(load_model_folder(model_folder(path, pool)), pool);
+
+  // One text streams as it comes; several would mix, and are printed one after the other.
+  const bool stream = all.size() == 1 && !json;
+  if (stream) print(all[0]);
+  GenerateStats stats;
+  const std::vector<Generation> texts = generator.generate(
+      all, options, stream ? OnText([](size_t, std::string_view text) { print(text); }) : OnText(), &stats);
+  if (json) {
+    print(json_text(all, texts));
+  } else if (stream) {
+    print("\n");
+  } else {
+    for (size_t i = 0; i < texts.size(); ++i) print(cat(i > 0 ? "\n" : "", all[i], texts[i].text, "\n"));
+  }
+  if (stats_wanted)
+    log_info(cat("prefill ", stats.prompt_tokens, " tokens in ", number(stats.prefill_seconds, 3), " s; decode ",
+                 stats.new_tokens, " tokens, ",
+                 number(static_cast<double>(stats.new_tokens) / std::max(stats.decode_seconds, 1e-9), 4), " tokens/s"));
+  return kDone;
+}
+
+}  // namespace trireme

@@ -1,0 +1,39 @@
+#include "app/make_data.h"
+
+#include <filesystem>
+
+#include "app/make_token_files.h"
+#include "app/make_tokenizer.h"
+#include "base/error.h"
+
+namespace trireme {
+namespace {
+
+Tokenizer ensure_tokenizer(const RunConfig& config, const TextOptions& text) {
+  const std::string& folder = config.tokenizer.path;
+  if (has_tokenizer(folder)) return Tokenizer::load(folder);
+  if (config.data.source.empty()) {
+    throw ConfigError(
+        cat("tokenizer.path: ", folder, " holds no tokenizer, and there is no data.source to learn one from"));
+  }
+  return make_tokenizer({config.data.source}, text, config.tokenizer.vocab_size, folder);
+}
+
+}  // namespace
+
+Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
+  const DataConfig& data = config.data;
+  const TextOptions text = {data.column, data.document_separator};
+  Tokenizer tokenizer = ensure_tokenizer(config, text);
+  if (!std::filesystem::exists(data.prefix + ".idx")) {
+    if (data.source.empty()) {
+      throw ConfigError(
+          cat("data.prefix: ", data.prefix, ".idx does not exist, and there is no data.source to make it from"));
+    }
+    make_token_files({data.source}, text, data.prefix, tokenizer, data.append_eos, pool);
+  }
+  require_tokenizer(data.prefix, tokenizer.fingerprint(), tokenizer.vocab_size());
+  return tokenizer;
+}
+
+}  // namespace trireme

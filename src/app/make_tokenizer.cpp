@@ -1,0 +1,56 @@
+#include "app/make_tokenizer.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "tokenizer/train.h"
+
+namespace trireme {
+namespace {
+
+void save(const Tokenizer& tokenizer, std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  FileSystem& fs = real_file_system();
+  if (std::filesystem::exists(folder)) return tokenizer.save(folder);
+  const std::string temporary = cat(folder, ".tmp-", getpid());
+  fs.make_directory(temporary);
+  tokenizer.save(temporary);
+  fs.rename(temporary, folder);
+}
+
+}  // namespace
+
+bool has_tokenizer(const std::string& folder) {
+  return std::filesystem::exists(folder + "/tokenizer.json") || std::filesystem::exists(folder + "/vocab.json");
+}
+
+Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, int64_t vocab_size,
+                         const std::string& out) {
+  TrainOptions options;
+  options.vocab_size = vocab_size;
+  BpeTrainer trainer(options);
+  int64_t documents = 0, bytes = 0;
+  std::string document;
+  for (const std::string& file : files) {
+    const std::unique_ptr<DocumentReader> reader = open_documents(file, text);
+    for (document.clear(); reader->next(document); document.clear()) {
+      trainer.add(document);
+      ++documents;
+      bytes += static_cast<int64_t>(document.size());
+    }
+  }
+  if (bytes == 0) {
+    throw IoError(cat(files[0], files.size() > 1 ? " and further files" : "", ": no text to learn from"));
+  }
+  Tokenizer tokenizer = trainer.train();
+  save(tokenizer, out);
+  log_info(cat("tokenizer ", out, ": ", tokenizer.vocab_size(), " tokens, learnt from ", documents, " documents, ",
+               human_bytes(static_cast<double>(bytes))));
+  return tokenizer;
+}
+
+}  // namespace trireme

@@ -1,0 +1,111 @@
+#include "app/validate.h"
+
+#include <filesystem>
+
+#include "app/make_tokenizer.h"
+#include "base/error.h"
+#include "base/strings.h"
+#include "device/cuda.h"
+#include "optim/schedule.h"
+
+namespace trireme {
+namespace {
+
+using Problems = std::vector<std::string>;
+
+template <class... Args>
+void add(Problems& problems, const Args&... args) {
+  problems.push_back(cat(args...));
+}
+
+void check_schedule(Problems& problems, const RunConfig& c, const ModelConfig& model) {
+  const double peak = peak_learning_rate(c.schedule, {c.optimizer.lr, c.train.max_steps, model.hidden_size});
+  if (c.schedule.min_lr > peak) {
+    add(problems, "schedule.min_lr (", number(c.schedule.min_lr), ") is above the peak learning rate (", number(peak),
+        "): the rate must fall towards it; lower schedule.min_lr or raise optimizer.lr");
+  }
+}
+
+void check_batch(Problems& problems, const RunConfig& c) {
+  const int64_t micro = c.data.micro_batch_size, global = c.data.global_batch_size, ranks = c.parallel.data;
+  if (micro > global / ranks || global % (micro * ranks) != 0) {
+    add(problems, "data.global_batch_size (", global, ") is not a multiple of data.micro_batch_size x parallel.data (",
+        micro, " x ", ranks, "): each rank must get the same number of whole micro-batches");
+  }
+}
+
+void check_data(Problems& problems, const RunConfig& c) {
+  const auto& [train, validation, test] = c.data.split;
+  if (train <= 0) add(problems, "data.split gives no documents to training: its first share must be above 0");
+  if (c.eval.every > 0 && validation <= 0) {
+    add(problems,
+        "eval.every asks for evaluations, but data.split has no validation share; give it one or set "
+        "eval.every: 0");
+  }
+  if (c.data.source.empty() && !std::filesystem::exists(c.data.prefix + ".idx")) {
+    add(problems, "there is nothing to train on: ", c.data.prefix,
+        ".idx does not exist; set data.source to a text file "
+        "or data.prefix to token files");
+  }
+}
+
+void check_model(Problems& problems, const RunConfig& c, const ModelConfig& model) {
+  if (model.is_gpt2() && c.data.sequence_length > model.max_position_embeddings) {
+    add(problems, "data.sequence_length (", c.data.sequence_length, ") is above the model's ",
+        model.max_position_embeddings,
+        " learned positions: later tokens would have no position; shorten the sequences "
+        "or raise model.n_positions");
+  }
+  if (!has_tokenizer(c.tokenizer.path) && model.vocab_size > 0 && model.vocab_size < c.tokenizer.vocab_size) {
+    add(problems, "model.vocab_size (", model.vocab_size, ") is below tokenizer.vocab_size (", c.tokenizer.vocab_size,
+        "): some tokens would have no row in the embedding; leave model.vocab_size out to take the tokenizer's");
+  }
+}
+
+void check_layout(Problems& problems, const RunConfig& c) {
+  const ParallelConfig& p = c.parallel;
+  const auto only_one = [&](const char* key, int64_t size) {
+    if (size > 1) add(problems, "parallel.", key, " = ", size, " is not supported by this version; set it to 1");
+  };
+  only_one("data", p.data);
+  only_one("tensor", p.tensor);
+  only_one("pipeline", p.pipeline);
+  only_one("context", p.context);
+  if (p.zero_stage > 0 && p.data == 1) {
+    add(problems, "parallel.zero_stage = ", p.zero_stage, " has no effect with parallel.data = 1; set it to 0");
+  }
+  if (p.sequence_parallel && p.tensor == 1) {
+    add(problems, "parallel.sequence_parallel has no effect with parallel.tensor = 1; set it to false");
+  }
+  if (c.device == DeviceKind::cuda && cuda_device_count() == 0) {
+    add(problems, "device: cuda, but this program finds no GPU it can use; set device: cpu");
+  }
+}
+
+}  // namespace
+
+ModelConfig read_model(const RunConfig& config, const std::string& where) {
+  if (config.model.size() == 0) {
+    throw ConfigError(cat(where, ": the recipe names no model; add `model: gpt2-124m` or a model section"));
+  }
+  try {
+    return ModelConfig::from_json(config.model);
+  } catch (const ConfigError& error) {
+    throw ConfigError(cat(where, ": ", error.what()));
+  }
+}
+
+void validate(const RunConfig& config, const ModelConfig& model, const std::string& where) {
+  Problems problems;
+  check_schedule(problems, config, model);
+  check_batch(problems, config);
+  check_data(problems, config);
+  check_model(problems, config, model);
+  check_layout(problems, config);
+  if (problems.empty()) return;
+  std::string text = where + ":";
+  for (const std::string& problem : problems) text += cat(problems.size() > 1 ? "\n  " : " ", problem);
+  throw ConfigError(text);
+}
+
+}  // namespace trireme

@@ -1,0 +1,207 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace trireme {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+[[noreturn]] void fail(const char* call, const std::string& path, int code = errno) {
+  throw IoError(cat(call, " ", path, ": ", std::generic_category().message(code)));
+}
+
+/// A descriptor closed on scope exit.
+class Descriptor {
+ public:
+  Descriptor(const char* call, const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC)) {
+    if (fd_ < 0) fail(call, path);
+  }
+  ~Descriptor() { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+uint64_t regular_file_size(const Descriptor& file, const std::string& path) {
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) fail("stat", path);
+  if (!S_ISREG(info.st_mode))
+    throw IoError(
+        cat(path, ": expected a regular file, found ", S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe"));
+  return static_cast<uint64_t>(info.st_size);
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+class RealFileSystem final : public FileSystem {
+ public:
+  int create(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) fail("create", path);
+    return fd;
+  }
+
+  void write(int fd, std::span<const std::byte> bytes, const std::string& path) override {
+    while (!bytes.empty()) {
+      const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail("write", path);
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+  }
+
+  void sync(int fd, const std::string& path) override {
+    if (::fsync(fd) != 0) fail("fsync", path);
+  }
+
+  void close(int fd, const std::string& path) override {
+    if (::close(fd) != 0) fail("close", path);
+  }
+
+  void rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) fail("rename", cat(from, " to ", to));
+  }
+
+  void make_directory(const std::string& path) override {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) fail("make folder", path, error.value());
+  }
+
+  void sync_directory(const std::string& path) override {
+    const Descriptor folder("open folder", path, O_RDONLY | O_DIRECTORY);
+    if (::fsync(folder.get()) != 0) fail("fsync folder", path);
+  }
+
+  void remove(const std::string& path) override {
+    if (std::remove(path.c_str()) != 0) fail("remove", path);
+  }
+
+  void require_space(const std::string& path, uint64_t bytes) override {
+    std::string folder = path;  // what is to be made may not exist yet: its nearest existing parent does
+    struct statvfs info {};
+    while (::statvfs(folder.c_str(), &info) != 0) {
+      if (errno != ENOENT || folder == folder_of(folder)) fail("statvfs", folder);
+      folder = folder_of(folder);
+    }
+    const uint64_t free_bytes = uint64_t{info.f_bavail} * info.f_frsize;
+    if (free_bytes < bytes)
+      throw IoError(cat(path, ": needs ", bytes, " bytes (", human_bytes(static_cast<double>(bytes)),
+                        "), the file system has ", free_bytes, " (", human_bytes(static_cast<double>(free_bytes)),
+                        ") free; make room or choose another folder"));
+  }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const Descriptor file("open", path, O_RDONLY);
+  size_ = regular_file_size(file, path);
+  if (size_ == 0) return;
+  void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (data == MAP_FAILED) fail("mmap", path);
+  data_ = static_cast<const std::byte*>(data);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+FileSystem& real_file_system() {
+  static RealFileSystem fs;
+  return fs;
+}
+
+AtomicFile::AtomicFile(std::string path, FileSystem& fs)
+    : fs_(fs), path_(std::move(path)), temporary_(cat(path_, ".tmp-", ::getpid())), fd_(fs.create(temporary_)) {
+  buffer_.reserve(kBufferBytes);
+}
+
+AtomicFile::~AtomicFile() {
+  try {
+    if (fd_ >= 0) fs_.close(std::exchange(fd_, -1), temporary_);
+  } catch (const Error&) {  // the file is thrown away: what closing it says does not matter
+  }
+  try {
+    if (!temporary_.empty()) fs_.remove(temporary_);
+  } catch (const Error&) {  // a left-over temporary file harms nobody
+  }
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  CHECK(fd_ >= 0, path_, " is written after commit()");
+  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
+  if (bytes.size() > kBufferBytes)
+    fs_.write(fd_, bytes, temporary_);
+  else
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  size_ += bytes.size();
+}
+
+void AtomicFile::flush() {
+  if (!buffer_.empty()) fs_.write(fd_, buffer_, temporary_);
+  buffer_.clear();
+}
+
+void AtomicFile::commit() {
+  CHECK(fd_ >= 0, path_, " is committed twice");
+  flush();
+  fs_.sync(fd_, temporary_);
+  fs_.close(std::exchange(fd_, -1), temporary_);
+  fs_.rename(temporary_, path_);
+  temporary_.clear();
+  fs_.sync_directory(folder_of(path_));
+}
+
+std::string read_file(const std::string& path, uint64_t limit) {
+  const Descriptor file("open", path, O_RDONLY);
+  const uint64_t size = regular_file_size(file, path);
+  if (size > limit) throw IoError(cat(path, ": ", size, " bytes are more than the ", limit, " expected here"));
+  std::string text(size, '\0');
+  for (size_t done = 0; done < size;) {
+    const ssize_t got = ::read(file.get(), text.data() + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path);
+    if (got == 0) throw IoError(cat(path, ": ended at byte ", done, " of ", size, " while it was read"));
+    done += static_cast<size_t>(got);
+  }
+  return text;
+}
+
+void write_file(const std::string& path, std::string_view text, FileSystem& fs) {
+  AtomicFile file(path, fs);
+  file.write(text);
+  file.commit();
+}
+
+}  // namespace trireme

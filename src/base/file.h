@@ -1,0 +1,85 @@
+// Files: mapped reads, whole reads, and durable writes. Everything that must survive a crash goes
+// through FileSystem, so that tests can make each call fail or record it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+/// A read-only mapping of a whole file. Empty files map to an empty span.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::string& path);  // IoError where it cannot be opened
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+  std::string path_;
+};
+
+/// The calls by which durable state reaches a disk. The default one is the real file system.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  virtual int create(const std::string& path) = 0;  // new file for writing, truncated; returns a descriptor
+  virtual void write(int fd, std::span<const std::byte> bytes, const std::string& path) = 0;
+  virtual void sync(int fd, const std::string& path) = 0;
+  virtual void close(int fd, const std::string& path) = 0;
+  virtual void rename(const std::string& from, const std::string& to) = 0;
+  virtual void make_directory(const std::string& path) = 0;  // with its parents; may exist
+  virtual void sync_directory(const std::string& path) = 0;
+  virtual void remove(const std::string& path) = 0;  // a file or an empty folder
+  /// IoError (with needed and free bytes) where `path`'s file system has less than `bytes` free.
+  virtual void require_space(const std::string& path, uint64_t bytes) = 0;
+};
+
+/// The real one: every failure is an IoError naming call, path and reason.
+FileSystem& real_file_system();
+
+/// A file written from begin to end under a temporary name and renamed at commit(): the old content
+/// stays until then, and is never half-replaced. Not committed: the temporary file is removed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path, FileSystem& fs = real_file_system());
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  uint64_t size() const { return size_; }
+  /// Flushes, syncs, renames, syncs the folder.
+  void commit();
+
+ private:
+  void flush();
+  FileSystem& fs_;
+  std::string path_, temporary_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+/// Whole file as text. IoError where it is missing, a folder, or larger than `limit` bytes.
+std::string read_file(const std::string& path, uint64_t limit = uint64_t{1} << 32);
+
+/// Writes and commits `text` atomically.
+void write_file(const std::string& path, std::string_view text, FileSystem& fs = real_file_system());
+
+}  // namespace trireme

@@ -1,0 +1,58 @@
+// Files with checksums: XXH3-64 of every block of 1 MiB, made while the bytes are written, so that damage is found and
+// located when they are read. The hash of a whole file is the hash of its block hashes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/thread_pool.h"
+
+namespace trireme {
+
+constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
+
+/// What a manifest keeps of a file.
+struct FileRecord {
+  std::string name;  // within the checkpoint's folder
+  uint64_t size = 0;
+  std::vector<uint64_t> blocks;  // XXH3-64 of each kBlockBytes, the last one shorter
+
+  uint64_t hash() const;
+};
+
+/// A new file written from begin to end. After any IoError it is worth nothing and must not be synced again: what a
+/// failed fsync has lost cannot be found out.
+class BlockFile {
+ public:
+  BlockFile(const std::string& folder, std::string name, FileSystem& fs);
+  ~BlockFile();
+  BlockFile(const BlockFile&) = delete;
+  BlockFile& operator=(const BlockFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+  uint64_t size() const { return record_.size + buffer_.size(); }
+  /// Writes what is buffered, syncs and closes.
+  FileRecord finish();
+
+ private:
+  void flush();
+
+  FileSystem& fs_;
+  std::string path_;
+  int fd_;
+  FileRecord record_;
+  std::vector<std::byte> buffer_;  // one block
+};
+
+/// IoError where `bytes` are not what the record says: file, damaged bytes, expected and found hash, and what
+/// `describe(begin, end)` knows about the place.
+void check_blocks(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, ThreadPool* pool,
+                  const std::function<std::string(uint64_t begin, uint64_t end)>& describe);
+
+}  // namespace trireme

@@ -1,0 +1,224 @@
+#include "comm/local.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <thread>
+
+#include "base/numeric.h"
+
+namespace trireme {
+
+class LocalHub {
+ public:
+  explicit LocalHub(int size) : slots(static_cast<size_t>(size)), channels_(static_cast<size_t>(size) * static_cast<size_t>(size)) {}
+
+  std::vector<void*> slots;  // what each rank shows to the others, between two barriers
+
+  int size() const { return static_cast<int>(slots.size()); }
+
+  void barrier() {
+    std::unique_lock lock(mutex_);
+    check();
+    const uint64_t round = round_;
+    if (++arrived_ == size()) {
+      arrived_ = 0;
+      ++round_;
+      wake_.notify_all();
+      return;
+    }
+    wake_.wait(lock, [&] { return round_ != round || aborted_; });
+    if (round_ == round) check();
+  }
+
+  void send(const Tensor& t, int from, int to) {
+    std::unique_lock lock(mutex_);
+    check();
+    Channel& channel = channels_[static_cast<size_t>(from * size() + to)];
+    std::vector<std::byte> message;
+    if (!channel.spare.empty()) {
+      message = std::move(channel.spare.back());
+      channel.spare.pop_back();
+    }
+    const auto* begin = static_cast<const std::byte*>(t.data);
+    message.assign(begin, begin + t.bytes());
+    channel.queue.push_back(std::move(message));
+    wake_.notify_all();
+  }
+
+  void recv(const Tensor& t, int from, int to) {
+    std::unique_lock lock(mutex_);
+    Channel& channel = channels_[static_cast<size_t>(from * size() + to)];
+    wake_.wait(lock, [&] { return !channel.queue.empty() || aborted_; });
+    check();
+    std::vector<std::byte> message = std::move(channel.queue.front());
+    channel.queue.pop_front();
+    CHECK(static_cast<int64_t>(message.size()) == t.bytes(), "rank ", to, " expects ", t.bytes(), " bytes from rank ", from,
+          ", which sent ", message.size());
+    std::memcpy(t.data, message.data(), message.size());
+    channel.spare.push_back(std::move(message));
+  }
+
+  void abort() noexcept {
+    std::lock_guard lock(mutex_);
+    aborted_ = true;
+    wake_.notify_all();
+  }
+
+ private:
+  struct Channel {
+    std::deque<std::vector<std::byte>> queue;
+    std::vector<std::vector<std::byte>> spare;
+  };
+  void check() const {
+    if (aborted_) throw DeviceError("another rank failed; this one stops too");
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  int arrived_ = 0;
+  uint64_t round_ = 0;
+  bool aborted_ = false;
+  std::vector<Channel> channels_;
+};
+
+namespace {
+
+class LocalGroup final : public Group {
+ public:
+  LocalGroup(LocalHub& hub, int rank) : hub_(hub), rank_(rank) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return hub_.size(); }
+
+  void all_reduce(Tensor t, ReduceOp op) override {
+    if (skip(t)) return;
+    CHECK(t.contiguous(), "all_reduce of ", t.str());
+    if (t.dtype == DType::f32)
+      reduce<float>(t, op);
+    else if (t.dtype == DType::f64)
+      reduce<double>(t, op);
+    else
+      CHECK(false, "all_reduce of ", t.str());
+  }
+
+  void all_gather(Tensor out, const Tensor& in) override {
+    if (skip(in)) return;
+    CHECK(out.bytes() == in.bytes() * size(), "all_gather of ", in.str(), " into ", out.str());
+    show(in.data);
+    for (int r = 0; r < size(); ++r) {
+      char* to = static_cast<char*>(out.data) + r * in.bytes();
+      if (to != shown(r)) std::memcpy(to, shown(r), static_cast<size_t>(in.bytes()));
+    }
+    hub_.barrier();
+  }
+
+  void reduce_scatter(Tensor out, const Tensor& in) override {
+    if (skip(in)) return;
+    CHECK(in.numel() == out.numel() * size(), "reduce_scatter of ", in.str(), " into ", out.str());
+    show(in.data);
+    const int64_t n = out.numel();
+    float* to = out.f32();
+    for (int64_t i = 0; i < n; ++i) {
+      float sum = 0;
+      for (int r = 0; r < size(); ++r) sum += static_cast<const float*>(shown(r))[rank_ * n + i];
+      to[i] = sum;
+    }
+    hub_.barrier();
+  }
+
+  void broadcast(Tensor t, int root) override {
+    if (skip(t)) return;
+    show(t.data);
+    if (rank_ != root) std::memcpy(t.data, shown(root), static_cast<size_t>(t.bytes()));
+    hub_.barrier();
+  }
+
+  void send(const Tensor& t, int to) override {
+    if (t.device.kind != DeviceKind::meta) hub_.send(t, rank_, to);
+  }
+  void recv(Tensor t, int from) override {
+    if (t.device.kind != DeviceKind::meta) hub_.recv(t, from, rank_);
+  }
+  void barrier() override { hub_.barrier(); }
+  void abort() noexcept override { hub_.abort(); }
+
+ private:
+  bool skip(const Tensor& t) const { return t.device.kind == DeviceKind::meta || t.numel() == 0; }
+  void show(void* data) {
+    hub_.slots[static_cast<size_t>(rank_)] = data;
+    hub_.barrier();
+  }
+  void* shown(int r) const { return hub_.slots[static_cast<size_t>(r)]; }
+
+  /// Each rank reduces its part of the elements and writes it to every member: one pass, no scratch.
+  template <class T>
+  void reduce(const Tensor& t, ReduceOp op) {
+    show(t.data);
+    const int64_t begin = part_begin(t.numel(), size(), rank_), end = part_begin(t.numel(), size(), rank_ + 1);
+    for (int64_t i = begin; i < end; ++i) {
+      T value = static_cast<const T*>(shown(0))[i];
+      for (int r = 1; r < size(); ++r) {
+        const T other = static_cast<const T*>(shown(r))[i];
+        value = op == ReduceOp::sum ? value + other : std::max(value, other);
+      }
+      for (int r = 0; r < size(); ++r) static_cast<T*>(shown(r))[i] = value;
+    }
+    hub_.barrier();
+  }
+
+  LocalHub& hub_;
+  int rank_;
+};
+
+}  // namespace
+
+LocalWorld::LocalWorld(int size) : size_(size) {}
+LocalWorld::~LocalWorld() = default;
+
+std::unique_ptr<Group> LocalWorld::group(const std::vector<int>& ranks, int rank) {
+  const auto place = std::find(ranks.begin(), ranks.end(), rank);
+  CHECK(place != ranks.end(), "rank ", rank, " is not in the group");
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<LocalHub>& hub = hubs_[ranks];
+  if (!hub) hub = std::make_unique<LocalHub>(static_cast<int>(ranks.size()));
+  return std::make_unique<LocalGroup>(*hub, static_cast<int>(place - ranks.begin()));
+}
+
+void LocalWorld::abort() noexcept {
+  std::lock_guard lock(mutex_);
+  for (auto& [ranks, hub] : hubs_) hub->abort();
+}
+
+void run_local_ranks(const Mesh& mesh, const std::function<void(int rank, const Groups&)>& body) {
+  const int n = mesh.world_size();
+  LocalWorld world(n);
+  // All groups exist before any rank runs, so that an abort reaches every one of them.
+  std::vector<int> everyone(static_cast<size_t>(n));
+  for (int r = 0; r < n; ++r) everyone[static_cast<size_t>(r)] = r;
+  std::vector<std::vector<std::unique_ptr<Group>>> groups(static_cast<size_t>(n));
+  for (int r = 0; r < n; ++r)
+    for (const std::vector<int>& ranks : {everyone, mesh.peers(Axis::tensor, r), mesh.peers(Axis::pipeline, r), mesh.peers(Axis::data, r)})
+      groups[static_cast<size_t>(r)].push_back(world.group(ranks, r));
+
+  std::mutex mutex;
+  std::exception_ptr error;
+  std::vector<std::thread> threads;
+  for (int r = 0; r < n; ++r)
+    threads.emplace_back([&, r] {
+      const auto& g = groups[static_cast<size_t>(r)];
+      try {
+        body(r, {g[0].get(), g[1].get(), g[2].get(), g[3].get()});
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
+        world.abort();
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace trireme

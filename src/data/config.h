@@ -1,0 +1,32 @@
+// What a recipe says about its data: where it comes from, how it is cut into samples, in which order.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace trireme {
+
+/// trireme: sample i is a pure function of (seed, i), whatever the length of the run. megatron: as Megatron-LM orders
+/// the same files with the same seed; depends on the number of samples of the whole run.
+enum class DataOrder : uint8_t { trireme, megatron };
+constexpr std::array<std::string_view, 2> kDataOrderNames = {"trireme", "megatron"};
+
+struct DataConfig {
+  std::string source;                          // text to prepare where the token files are missing
+  std::string column = "text";                 // of a CSV or JSON source
+  std::string document_separator;              // line that ends a .txt document, "blank" for empty lines; empty: none
+  bool append_eos = true;                      // end every document with the end-of-text token
+  std::string prefix;                          // token files PREFIX.bin and PREFIX.idx
+  std::array<double, 3> split = {949, 50, 1};  // shares of train, validation and test documents
+  int64_t sequence_length = 256;               // tokens of one sample, T
+  int64_t micro_batch_size = 8;                // samples that go through the model at once, B
+  int64_t global_batch_size = 0;               // samples of one optimizer step; 0: set by app/
+  int64_t seed = 1234;                         // of the order
+  DataOrder order = DataOrder::trireme;        // of the samples
+
+  bool operator==(const DataConfig&) const = default;
+};
+
+}  // namespace trireme

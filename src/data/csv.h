@@ -1,0 +1,31 @@
+// Comma-separated values as RFC 4180 has them: fields may be quoted and then hold commas, line ends and doubled quotes;
+// a row ends with \n or \r\n. Beyond the RFC, a quote within an unquoted field is itself, and empty lines are skipped.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/text_reader.h"
+
+namespace trireme {
+
+class CsvReader : public DocumentReader {
+ public:
+  /// Reads the header row. IoError where it is malformed, ConfigError naming the columns there are where `column` is
+  /// none.
+  CsvReader(TextCursor cursor, const std::string& column);
+
+  bool next(std::string& out) override;
+  size_t position() const override { return cursor_.position(); }
+
+ private:
+  enum class End { field, row, text };
+  End read_field(std::string* out);
+  void skip_empty_lines();
+
+  TextCursor cursor_;
+  size_t num_columns_ = 0, column_ = 0;
+};
+
+}  // namespace trireme

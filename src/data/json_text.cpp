@@ -1,0 +1,221 @@
+#include "data/json_text.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace trireme {
+namespace {
+
+constexpr int kMaxDepth = 64;
+constexpr uint32_t kReplacement = 0xFFFD;
+
+constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20; }
+constexpr bool is_number_part(char c) {
+  return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+}  // namespace
+
+JsonTextReader::JsonTextReader(TextCursor cursor, std::string key, bool lines)
+    : cursor_(std::move(cursor)), key_(std::move(key)), lines_(lines), limit_(cursor_.text().size()) {
+  cursor_.skip_byte_order_mark();
+}
+
+bool JsonTextReader::next(std::string& out) { return lines_ ? next_line(out) : next_item(out); }
+
+bool JsonTextReader::next_line(std::string& out) {
+  for (;;) {
+    if (cursor_.at_end()) return false;
+    const size_t length = std::min(cursor_.rest().find('\n'), cursor_.rest().size());
+    limit_ = cursor_.position() + length;
+    skip_space();
+    const bool blank = at_limit();
+    if (!blank) {
+      read_record(out);
+      skip_space();
+      if (!at_limit()) fail_expected("the end of the line behind the value");
+    }
+    if (!cursor_.at_end()) cursor_.skip(1);
+    if (!blank) return true;
+  }
+}
+
+bool JsonTextReader::next_item(std::string& out) {
+  if (done_) return false;
+  skip_space();
+  if (first_ && !accept('['))
+    fail_expected("'[', a list of objects or strings (a file with an object on each line is .jsonl)");
+  skip_space();
+  done_ = accept(']');
+  if (done_) {
+    skip_space();
+    if (!at_limit()) fail_expected("the end of the file behind the list");
+    return false;
+  }
+  if (!first_) expect(',', "',' or ']' behind an item of the list");
+  first_ = false;
+  skip_space();
+  read_record(out);
+  return true;
+}
+
+void JsonTextReader::read_record(std::string& out) {
+  if (at_limit() || (cursor_.peek() != '{' && cursor_.peek() != '"')) fail_expected("an object or a string");
+  if (cursor_.peek() == '"')
+    read_string(&out);
+  else
+    read_object(out);
+}
+
+/// Appends the text of key_; of keys that are there twice the last counts, as in other readers.
+void JsonTextReader::read_object(std::string& out) {
+  const size_t begin = cursor_.position(), size = out.size();
+  bool found = false;
+  names_.clear();
+  cursor_.skip(1);
+  skip_space();
+  for (bool first = true; !accept('}'); first = false) {
+    if (!first) expect(',', "',' or '}' behind a member of the object");
+    skip_space();
+    name_.clear();
+    if (at_limit() || cursor_.peek() != '"') fail_expected("a key in quotes");
+    read_string(&name_);
+    skip_space();
+    expect(':', "':' behind a key");
+    skip_space();
+    if (name_ == key_) {
+      if (at_limit() || cursor_.peek() != '"') fail_expected(cat("a string as the value of \"", key_, "\"").c_str());
+      out.resize(size);
+      read_string(&out);
+      found = true;
+    } else {
+      skip_value(1);
+    }
+    names_.append(names_.empty() ? "" : ", ").append(name_);
+    skip_space();
+  }
+  if (!found)
+    cursor_.fail(begin, cat("this object has no key \"", key_, "\"; it has: ", names_.substr(0, 200),
+                            "; name the key of the text with --column or data.column"));
+}
+
+void JsonTextReader::read_string(std::string* out) {
+  const size_t opened = cursor_.position();
+  cursor_.skip(1);
+  for (;;) {
+    const std::string_view rest = cursor_.text().substr(cursor_.position(), limit_ - cursor_.position());
+    size_t n = 0;
+    while (n < rest.size() && rest[n] != '"' && rest[n] != '\\' && !is_control(rest[n])) ++n;
+    if (out) out->append(rest.substr(0, n));
+    cursor_.skip(n);
+    if (n == rest.size()) cursor_.fail(opened, "the quote that opens this string is never closed");
+    if (is_control(rest[n])) fail_expected("an escape such as \\n for a control character within a string");
+    cursor_.skip(1);
+    if (rest[n] == '"') return;
+    read_escape(out);
+  }
+}
+
+void JsonTextReader::read_escape(std::string* out) {
+  constexpr std::string_view kLetters = "\"\\/bfnrt", kMeanings = "\"\\/\b\f\n\r\t";
+  if (accept('u')) {
+    uint32_t code = read_hex4();
+    while (code >= 0xD800 && code < 0xDC00) {  // the first half of a pair
+      const std::string_view next =
+          cursor_.text().substr(cursor_.position(), std::min<size_t>(2, limit_ - cursor_.position()));
+      uint32_t second = 0;
+      if (next == "\\u") {
+        cursor_.skip(2);
+        second = read_hex4();
+      }
+      const bool pair = second >= 0xDC00 && second < 0xE000;
+      if (out) utf8_append(*out, pair ? 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00) : kReplacement);
+      if (pair || next != "\\u") return;
+      code = second;
+    }
+    if (out) utf8_append(*out, code >= 0xDC00 && code < 0xE000 ? kReplacement : code);
+    return;
+  }
+  const size_t letter = at_limit() ? std::string_view::npos : kLetters.find(cursor_.peek());
+  if (letter == std::string_view::npos) fail_expected("one of \" \\ / b f n r t u behind a backslash");
+  if (out) out->push_back(kMeanings[letter]);
+  cursor_.skip(1);
+}
+
+uint32_t JsonTextReader::read_hex4() {
+  uint32_t code = 0;
+  for (int i = 0; i < 4; ++i) {
+    const char c = at_limit() ? '\0' : cursor_.peek();
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0) fail_expected("four hexadecimal digits behind \\u");
+    code = code * 16 + static_cast<uint32_t>(digit);
+    cursor_.skip(1);
+  }
+  return code;
+}
+
+void JsonTextReader::skip_value(int depth) {
+  if (at_limit()) fail_expected("a value");
+  const std::string_view rest = cursor_.text().substr(cursor_.position(), limit_ - cursor_.position());
+  if (rest[0] == '"') return read_string(nullptr);
+  if (rest[0] == '{' || rest[0] == '[') return skip_members(depth);
+  for (const std::string_view word : {"true", "false", "null"})
+    if (starts_with(rest, word)) return cursor_.skip(word.size());
+  size_t n = 0;
+  while (n < rest.size() && is_number_part(rest[n])) ++n;
+  if (n == 0) fail_expected("a value");
+  cursor_.skip(n);
+}
+
+void JsonTextReader::skip_members(int depth) {
+  if (depth >= kMaxDepth) fail_expected("lists and objects nested at most 64 deep");
+  const bool object = accept('{');
+  if (!object) cursor_.skip(1);
+  const char close = object ? '}' : ']';
+  skip_space();
+  for (bool first = true; !accept(close); first = false) {
+    if (!first)
+      expect(',', object ? "',' or '}' behind a member of the object" : "',' or ']' behind an item of the list");
+    skip_space();
+    if (object) {
+      if (at_limit() || cursor_.peek() != '"') fail_expected("a key in quotes");
+      read_string(nullptr);
+      skip_space();
+      expect(':', "':' behind a key");
+      skip_space();
+    }
+    skip_value(depth + 1);
+    skip_space();
+  }
+}
+
+void JsonTextReader::skip_space() {
+  while (!at_limit() &&
+         (cursor_.peek() == ' ' || cursor_.peek() == '\t' || cursor_.peek() == '\r' || cursor_.peek() == '\n'))
+    cursor_.skip(1);
+}
+
+bool JsonTextReader::accept(char c) {
+  if (at_limit() || cursor_.peek() != c) return false;
+  cursor_.skip(1);
+  return true;
+}
+
+void JsonTextReader::expect(char c, const char* what) {
+  if (!accept(c)) fail_expected(what);
+}
+
+void JsonTextReader::fail_expected(const char* what) const {
+  const std::string found = at_limit()                   ? (lines_ ? "the line ends" : "the file ends")
+                            : is_control(cursor_.peek()) ? cat("found byte ", +cursor_.peek())
+                                                         : cat("found '", cursor_.peek(), "'");
+  cursor_.fail(cursor_.position(), cat("expected ", what, ", ", found));
+}
+
+}  // namespace trireme

@@ -1,0 +1,45 @@
+// The text of one key out of many JSON objects, without building trees: a strict scanner (RFC 8259) that skips what is
+// not asked for. Bytes of a string that are not UTF-8 stay as they are; escapes become UTF-8, half a surrogate pair
+// U+FFFD.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "data/text_reader.h"
+
+namespace trireme {
+
+class JsonTextReader : public DocumentReader {
+ public:
+  /// `lines`: an object (or a string) on every line that is not blank; else one list of them.
+  JsonTextReader(TextCursor cursor, std::string key, bool lines);
+
+  bool next(std::string& out) override;
+  size_t position() const override { return cursor_.position(); }
+
+ private:
+  bool next_line(std::string& out);
+  bool next_item(std::string& out);
+  void read_record(std::string& out);
+  void read_object(std::string& out);
+  /// Scanners of one value each; strings are appended to `out` unless that is null.
+  void read_string(std::string* out);
+  void read_escape(std::string* out);
+  uint32_t read_hex4();
+  void skip_value(int depth);
+  void skip_members(int depth);
+  void skip_space();
+  bool accept(char c);
+  void expect(char c, const char* where);
+  bool at_limit() const { return cursor_.position() == limit_; }
+  [[noreturn]] void fail_expected(const char* what) const;
+
+  TextCursor cursor_;
+  std::string key_, name_, names_;  // name_ and names_: scratch of read_object
+  bool lines_, first_ = true, done_ = false;
+  size_t limit_;  // where the line, or the text, ends
+};
+
+}  // namespace trireme

@@ -1,0 +1,201 @@
+#include "data/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "base/numeric.h"
+#include "base/random.h"
+#include "data/numpy_random.h"
+
+namespace trireme {
+namespace {
+
+/// Fills `out` with ids laid end to end, from place `place` and `offset` ids on; the offset may lie beyond that place.
+template <class Length, class Read>
+void fill(std::span<int32_t> out, int64_t place, int64_t offset, Length length, Read read) {
+  for (; !out.empty(); ++place) {
+    const int64_t left = length(place) - offset;
+    if (left > 0) {
+      const size_t part = std::min(out.size(), static_cast<size_t>(left));
+      read(out.first(part), place, offset);
+      out = out.subspan(part);
+      offset = 0;
+    } else {
+      offset = -left;
+    }
+  }
+}
+
+/// Whole windows of T targets in `tokens` ids; ConfigError where there is not even one.
+int64_t whole_windows(const IndexedDataset& data, DocumentRange part, int64_t tokens, int64_t sequence_length) {
+  if (tokens <= sequence_length)
+    throw ConfigError(cat(data.prefix(), ": the ", part.size(), " documents of this part (", part.begin, " to ",
+                          part.end, ") have ", tokens,
+                          " ids, one sample takes data.sequence_length + 1 = ", sequence_length + 1,
+                          "; give it more text or a larger share of data.split, or lower data.sequence_length"));
+  return (tokens - 1) / sequence_length;
+}
+
+}  // namespace
+
+std::array<DocumentRange, 3> split_documents(const std::array<double, 3>& shares, int64_t count) {
+  const double sum = shares[0] + shares[1] + shares[2];
+  CHECK(sum > 0 && *std::min_element(shares.begin(), shares.end()) >= 0, "shares of a split");
+  std::array<DocumentRange, 3> parts;
+  double before = 0;
+  int64_t begin = 0;
+  for (size_t p = 0; p < parts.size(); ++p) {
+    before += shares[p] / sum;
+    const auto end = static_cast<int64_t>(std::nearbyint(before * static_cast<double>(count)));
+    parts[p] = {begin, end};
+    begin = end;
+  }
+  return parts;
+}
+
+EpochOrder::EpochOrder(const IndexedDataset& data, DocumentRange part, int64_t sequence_length, int64_t seed)
+    : data_(data), part_(part), sequence_length_(sequence_length), seed_(seed) {
+  int64_t tokens = 0;
+  for (int64_t d = part.begin; d < part.end; ++d) tokens += data.document_length(d);
+  samples_per_epoch_ = whole_windows(data, part, tokens, sequence_length);
+  for (Index& index : indexes_) index.begins.resize(static_cast<size_t>(ceil_div(part.size(), kStride)));
+}
+
+void EpochOrder::start(Index& index, int64_t epoch) const {
+  const auto key = [&](std::string_view use) {
+    return RandomKey::of(static_cast<uint64_t>(seed_), name_hash(use), static_cast<uint64_t>(epoch)).key;
+  };
+  index.epoch = epoch;
+  index.built = index.tokens = 0;
+  index.documents = KeyedPermutation(part_.size(), key("data order: documents"));
+  index.windows = KeyedPermutation(samples_per_epoch_, key("data order: windows"));
+}
+
+void EpochOrder::build(Index& index, int64_t places) const {
+  const int64_t end = std::min(part_.size(), index.built + places);
+  for (; index.built < end; ++index.built) {
+    if (index.built % kStride == 0) index.begins[static_cast<size_t>(index.built / kStride)] = index.tokens;
+    index.tokens += data_.document_length(part_.begin + index.documents(index.built));
+  }
+}
+
+void EpochOrder::sample(std::span<int32_t> out, int64_t i) {
+  const int64_t epoch = i / samples_per_epoch_;
+  Index &now = indexes_[static_cast<size_t>(epoch % 2)], &later = indexes_[static_cast<size_t>((epoch + 1) % 2)];
+  if (now.epoch != epoch) start(now, epoch);
+  build(now, part_.size());
+  if (later.epoch != epoch + 1) start(later, epoch + 1);
+  build(later, ceil_div(2 * part_.size(), samples_per_epoch_));
+
+  const int64_t begin = now.windows(i % samples_per_epoch_) * sequence_length_;
+  const int64_t entry = std::upper_bound(now.begins.begin(), now.begins.end(), begin) - now.begins.begin() - 1;
+  const auto document = [&](int64_t place) { return part_.begin + now.documents(place); };
+  fill(
+      out, entry * kStride, begin - now.begins[static_cast<size_t>(entry)],
+      [&](int64_t place) { return data_.document_length(document(place)); },
+      [&](std::span<int32_t> ids, int64_t place, int64_t offset) {
+        data_.read_document(ids, document(place), offset);
+      });
+}
+
+MegatronOrder::MegatronOrder(const IndexedDataset& data, DocumentRange part, int64_t sequence_length,
+                             int64_t num_samples, int64_t seed)
+    : data_(data), sequence_length_(sequence_length) {
+  if (seed < 0 || seed > std::numeric_limits<uint32_t>::max())
+    throw ConfigError(cat("data.seed is ", seed, ", Megatron's order takes one from 0 to 4294967295"));
+  if (data.num_sequences() > std::numeric_limits<int32_t>::max())
+    throw ConfigError(cat(data.prefix(), ": Megatron's order ends at 2147483647 sequences, there are ",
+                          data.num_sequences(), "; set data.order=trireme"));
+  int64_t tokens = 0;
+  for (int64_t s = part.begin; s < part.end; ++s) tokens += data.sequence_length(s);
+  samples_per_epoch_ = whole_windows(data, part, tokens, sequence_length);
+  build(part, tokens, num_samples, static_cast<uint32_t>(seed));
+}
+
+void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_samples, uint32_t seed) {
+  num_epochs_ = std::max<int64_t>(1, ceil_div(num_samples * sequence_length_ + 1, tokens));
+  // A last epoch of which less than 80 % is needed stays out of the common shuffle, so that the run does not see some
+  // documents once more than others long before its end.
+  const int64_t before_last = ((num_epochs_ - 1) * tokens - 1) / sequence_length_;
+  const bool apart = num_epochs_ > 1 &&
+                     num_samples - before_last < static_cast<int64_t>(0.80 * static_cast<double>(samples_per_epoch_));
+
+  NumpyRandomState random(seed);
+  const auto laid_whole = static_cast<size_t>((num_epochs_ - (apart ? 1 : 0)) * part.size());
+  documents_.resize(static_cast<size_t>(num_epochs_ * part.size()));
+  for (size_t p = 0; p < documents_.size(); ++p)
+    documents_[p] = static_cast<int32_t>(part.begin + static_cast<int64_t>(p) % part.size());
+  random.shuffle(std::span(documents_).first(laid_whole));
+  random.shuffle(std::span(documents_).subspan(laid_whole));
+
+  const int64_t num_windows = (num_epochs_ * tokens - 1) / sequence_length_;
+  starts_.reserve(static_cast<size_t>(num_windows) + 1);
+  Start start;
+  for (int64_t w = 0; w <= num_windows; ++w) {
+    for (int64_t length;
+         start.offset >= (length = data_.sequence_length(documents_[static_cast<size_t>(start.place)]));) {
+      start.offset -= length;
+      ++start.place;
+    }
+    starts_.push_back(start);
+    start.offset += sequence_length_;
+  }
+
+  const auto shuffled_whole = static_cast<size_t>(apart ? before_last : num_windows);
+  shuffle_.resize(static_cast<size_t>(num_windows));
+  for (size_t w = 0; w < shuffle_.size(); ++w) shuffle_[w] = static_cast<uint32_t>(w);
+  random.shuffle(std::span(shuffle_).first(shuffled_whole));
+  random.shuffle(std::span(shuffle_).subspan(shuffled_whole));
+}
+
+void MegatronOrder::sample(std::span<int32_t> out, int64_t i) {
+  CHECK(i >= 0 && i < static_cast<int64_t>(shuffle_.size()), "sample ", i, " of ", shuffle_.size());
+  const Start start = starts_[shuffle_[static_cast<size_t>(i)]];
+  const auto sequence = [&](int64_t place) { return documents_[static_cast<size_t>(place)]; };
+  fill(
+      out, start.place, start.offset, [&](int64_t place) { return data_.sequence_length(sequence(place)); },
+      [&](std::span<int32_t> ids, int64_t place, int64_t offset) {
+        data_.read_sequence(ids, sequence(place), offset);
+      });
+}
+
+SequentialOrder::SequentialOrder(const IndexedDataset& data, DocumentRange part, int64_t sequence_length)
+    : data_(data), first_sequence_(data.document_begin(part.begin)), sequence_length_(sequence_length) {
+  for (int64_t s = first_sequence_; s < data.document_begin(part.end); ++s) {
+    begins_.push_back(num_tokens_);
+    num_tokens_ += data.sequence_length(s);
+  }
+  if (num_tokens_ > 1) num_samples_ = ceil_div(num_tokens_ - 1, sequence_length);
+}
+
+int64_t SequentialOrder::num_targets(int64_t i) const {
+  return std::clamp<int64_t>(num_tokens_ - 1 - i * sequence_length_, 0, sequence_length_);
+}
+
+void SequentialOrder::sample(std::span<int32_t> out, int64_t i) {
+  const int64_t targets = num_targets(i);
+  const size_t used = targets > 0 ? static_cast<size_t>(targets) + 1 : 0;
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(used), out.end(), 0);
+  if (used == 0) return;
+  const int64_t begin = i * sequence_length_;
+  const int64_t place = std::upper_bound(begins_.begin(), begins_.end(), begin) - begins_.begin() - 1;
+  fill(
+      out.first(used), place, begin - begins_[static_cast<size_t>(place)],
+      [&](int64_t p) { return data_.sequence_length(first_sequence_ + p); },
+      [&](std::span<int32_t> ids, int64_t p, int64_t offset) {
+        data_.read_sequence(ids, first_sequence_ + p, offset);
+      });
+}
+
+std::unique_ptr<SampleOrder> make_training_order(const IndexedDataset& data, const DataConfig& config,
+                                                 int64_t num_samples) {
+  if (config.order == DataOrder::megatron)
+    return std::make_unique<MegatronOrder>(data, split_documents(config.split, data.num_sequences())[0],
+                                           config.sequence_length, num_samples, config.seed);
+  return std::make_unique<EpochOrder>(data, split_documents(config.split, data.num_documents())[0],
+                                      config.sequence_length, config.seed);
+}
+
+}  // namespace trireme

@@ -1,0 +1,18 @@
+// The stand-in where CUDA is not built in: no GPU exists, and any use of one is an error.
+#include "base/error.h"
+#include "device/cuda.h"
+
+namespace trireme {
+namespace {
+[[noreturn]] void fail() {
+  throw DeviceError("this trireme was built without CUDA; use device=cpu, or build with the preset 'cuda'");
+}
+}  // namespace
+
+int cuda_device_count() { return 0; }
+void* cuda_allocate(int, int64_t) { fail(); }
+void cuda_free(int, void*) noexcept {}
+void cuda_fill(int, void*, uint8_t, int64_t) { fail(); }
+void cuda_copy(Device, void*, Device, const void*, int64_t) { fail(); }
+
+}  // namespace trireme

@@ -1,0 +1,41 @@
+// What a recipe says about how a model is laid out and run. Numbers are sizes of mesh axes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "tensor/dtype.h"
+
+namespace trireme {
+
+struct ParallelConfig {
+  int64_t data = 1;
+  int64_t tensor = 1;
+  int64_t pipeline = 1;
+  int64_t context = 1;
+  int64_t zero_stage = 0;          // 0 nothing sharded, 1 optimizer state, 2 gradients too, 3 parameters too
+  bool sequence_parallel = false;  // norms and dropout split along T inside a tensor-parallel group
+
+  int64_t world_size() const { return data * tensor * pipeline * context; }
+  bool operator==(const ParallelConfig&) const = default;
+};
+
+/// none: keep what backward needs. cheap: keep the matmul inputs that are dear to rebuild, make norm and activation
+/// outputs again. block: keep a unit's input only and run its forward again.
+enum class Recompute : uint8_t { none, cheap, block };
+constexpr std::array<std::string_view, 3> kRecomputeNames = {"none", "cheap", "block"};
+
+struct MemoryConfig {
+  Recompute recompute = Recompute::none;
+
+  bool operator==(const MemoryConfig&) const = default;
+};
+
+struct PrecisionConfig {
+  DType param_dtype = DType::f32;  // storage of parameters and activations; sums are always f32
+
+  bool operator==(const PrecisionConfig&) const = default;
+};
+
+}  // namespace trireme

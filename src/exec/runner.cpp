@@ -1,0 +1,246 @@
+#include "exec/runner.h"
+
+#include <algorithm>
+
+#include "base/numeric.h"
+#include "ops/basic.h"
+
+namespace trireme {
+
+StageRange StageRange::of(int num_units, int stages, int stage) {
+  StageRange range;
+  range.first = static_cast<int>(part_begin(num_units, stages, stage));
+  range.last = static_cast<int>(part_begin(num_units, stages, stage + 1));
+  range.is_first = stage == 0;
+  range.is_last = stage == stages - 1;
+  if (range.is_last) --range.last;  // the head is run apart
+  return range;
+}
+
+int64_t ArenaSizes::total() const {
+  int64_t sum = rebuild + temp + carry;
+  for (const int64_t k : keep) sum += k;
+  return sum;
+}
+
+Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options, ThreadPool& pool,
+               const ArenaSizes* sizes)
+    : model_(model),
+      params_(params),
+      grads_(grads),
+      groups_(groups),
+      options_(options),
+      stage_(StageRange::of(model.num_units(), groups.pp->size(), groups.pp->rank())),
+      schedule_(one_forward_one_backward(groups.pp->size(), groups.pp->rank(), options.micro_batches)) {
+  const auto arena = [&](const std::string& name, int64_t ArenaSizes::*size) {
+    return sizes == nullptr ? Arena::planning(name) : Arena(name, kCpu, sizes->*size);
+  };
+  for (size_t slot = 0; slot < static_cast<size_t>(schedule_.slots); ++slot)
+    keep_.push_back(sizes == nullptr ? Arena::planning(cat("keep ", slot)) : Arena(cat("keep ", slot), kCpu, sizes->keep[slot]));
+  rebuild_ = arena("rebuild", &ArenaSizes::rebuild);
+  temp_ = arena("temp", &ArenaSizes::temp);
+  carry_ = arena("carry", &ArenaSizes::carry);
+  const Shape shape{options.tokens, model.hidden_size};
+  for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1], &gradient_}) *t = carry_.take(options.activation_dtype, shape);
+
+  ctx_.device = sizes == nullptr ? kMeta : kCpu;
+  ctx_.pool = &pool;
+  ctx_.temp = &temp_;
+  ctx_.count = &count_;
+  ctx_.seed = options.seed;
+  inputs_.assign(keep_.size(), std::vector<Tensor>(model.units.size()));
+  marks_.assign(keep_.size(), std::vector<int64_t>(model.units.size()));
+  for (const auto& unit : model.units) unit->set_slots(schedule_.slots + 1);  // the last one serves evaluate
+}
+
+std::string Runner::unit_name(int unit) const {
+  if (unit == 0) return "embedding";
+  return unit == static_cast<int>(model_.units.size()) ? "head" : cat("block ", unit - 1);
+}
+
+double Runner::step(std::span<const Batch> batches, int64_t step) {
+  CHECK(static_cast<int>(batches.size()) == options_.micro_batches, batches.size(), " micro-batches, planned ", options_.micro_batches);
+  count_ = {};
+  ctx_.step = step;
+  ctx_.train = true;
+  loss_sum_ = 0;
+  grads_->zero(ctx_);
+  for (const Instruction& instruction : schedule_.instructions) {
+    const Batch& batch = batches[static_cast<size_t>(instruction.micro_batch)];
+    try {
+      run(instruction, batch);
+    } catch (const NumericError& e) {
+      throw NumericError(cat(unit_name(current_unit_), instruction.action == Action::backward ? ", backward" : ", forward", ", micro-batch ",
+                             instruction.micro_batch, ": ", e.what()));
+    }
+  }
+  grads_->finish(ctx_);
+  if (ctx_.planning()) return 0;
+  const double sum = groups_.pp->all_reduce(groups_.dp->all_reduce(loss_sum_, ReduceOp::sum), ReduceOp::sum);
+  return sum / batches[0].total_weight;
+}
+
+void Runner::run(const Instruction& instruction, const Batch& batch) {
+  const size_t slot = static_cast<size_t>(instruction.slot);
+  const int next = groups_.pp->rank() + 1, previous = groups_.pp->rank() - 1;
+  switch (instruction.action) {
+    case Action::recv_forward:
+      stream_ = {keep_[slot].take(options_.activation_dtype, {batch.num_tokens(), model_.hidden_size}), {}};
+      groups_.pp->recv(stream_.residual, previous);
+      return;
+    case Action::forward: forward(batch, instruction.slot); return;
+    case Action::send_forward: groups_.pp->send(outgoing(stream_), next); return;
+    case Action::recv_backward: groups_.pp->recv(resized(gradient_, batch.num_tokens()), next); return;
+    case Action::backward: backward(batch, instruction.slot); return;
+    case Action::send_backward: groups_.pp->send(resized(gradient_, batch.num_tokens()), previous); return;
+  }
+}
+
+/// residual + delta: what crosses a stage boundary. In the delta's place, since the residual may be saved.
+Tensor Runner::outgoing(const Stream& stream) {
+  if (!stream.delta.defined()) return stream.residual;
+  add(ctx_, stream.delta, stream.residual, stream.delta);
+  return stream.delta;
+}
+
+void Runner::forward(const Batch& batch, int slot) {
+  Arena& keep = keep_[static_cast<size_t>(slot)];
+  const int64_t n = batch.num_tokens();
+  const Shape shape{n, model_.hidden_size};
+  const bool by_block = options_.recompute == Recompute::block;
+  for (int u = stage_.first; u < stage_.last; ++u) {
+    const size_t i = static_cast<size_t>(u);
+    marks_[static_cast<size_t>(slot)][i] = keep.mark();
+    const bool embedding = u == 0;
+    const Tensor x = !embedding && stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
+    Stream out;
+    // What nobody needs again lies in the carry buffers. The residual is saved by its block (none, cheap), and the
+    // embedding's output is the first block's input.
+    out.residual = by_block && !embedding ? resized(residual_[u % 2], n) : keep.take(options_.activation_dtype, shape);
+    if (!embedding) out.delta = resized(delta_[u % 2], n);
+    inputs_[static_cast<size_t>(slot)][i] = x.defined() ? x : stream_.residual;
+
+    ctx_.keep = by_block ? &rebuild_ : &keep;
+    const int64_t rebuilt = rebuild_.mark();
+    current_unit_ = u;
+    params_.acquire(u);
+    model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
+    params_.release(u);
+    rebuild_.release(rebuilt);
+    stream_ = out;
+  }
+}
+
+/// The unit's forward once more, for what backward needs only, into the rebuild arena.
+void Runner::rebuild(const Batch& batch, int slot, int unit) {
+  const Tensor& x = inputs_[static_cast<size_t>(slot)][static_cast<size_t>(unit)];
+  ctx_.keep = &rebuild_;
+  const Stream out{rebuild_.take(x.dtype, x.shape), {}};
+  model_.units[static_cast<size_t>(unit)]->forward(ctx_, batch, slot, {x, {}}, {}, out);
+}
+
+void Runner::backward(const Batch& batch, int slot) {
+  const Tensor g = resized(gradient_, batch.num_tokens());
+  if (stage_.is_last) {
+    const int head = static_cast<int>(model_.units.size());
+    ctx_.keep = &temp_;
+    current_unit_ = head;
+    params_.acquire(head);
+    grads_->acquire(ctx_, head);
+    loss_sum_ += model_.head->loss(ctx_, batch, g, stream_);
+    grads_->publish(ctx_, head);
+    params_.release(head);
+  }
+  for (int u = stage_.last - 1; u >= stage_.first; --u) {
+    const int64_t rebuilt = rebuild_.mark();
+    current_unit_ = u;
+    params_.acquire(u);
+    grads_->acquire(ctx_, u);
+    if (options_.recompute == Recompute::block && u > 0) rebuild(batch, slot, u);
+    model_.units[static_cast<size_t>(u)]->backward(ctx_, batch, slot, g);
+    grads_->publish(ctx_, u);
+    params_.release(u);
+    rebuild_.release(rebuilt);
+    keep_[static_cast<size_t>(slot)].release(marks_[static_cast<size_t>(slot)][static_cast<size_t>(u)]);
+  }
+  if (!stage_.is_first) keep_[static_cast<size_t>(slot)].release(0);  // what was received
+}
+
+double Runner::evaluate(const Batch& batch) {
+  ctx_.train = false;
+  ctx_.keep = &rebuild_;
+  const int64_t n = batch.num_tokens();
+  const Shape shape{n, model_.hidden_size};
+  const ArenaScope received(rebuild_);
+  stream_ = {};
+  if (!stage_.is_first) {
+    stream_.residual = rebuild_.take(options_.activation_dtype, shape);
+    groups_.pp->recv(stream_.residual, groups_.pp->rank() - 1);
+  }
+  for (int u = stage_.first; u < stage_.last; ++u) {
+    const ArenaScope scope(rebuild_);
+    const Tensor x = stream_.delta.defined() ? rebuild_.take(options_.activation_dtype, shape) : Tensor();
+    const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
+    params_.acquire(u);
+    model_.units[static_cast<size_t>(u)]->forward(ctx_, batch, schedule_.slots, stream_, x, out);
+    params_.release(u);
+    stream_ = out;
+  }
+  double sum = 0;
+  if (stage_.is_last) {
+    const int head = static_cast<int>(model_.units.size());
+    params_.acquire(head);
+    sum = model_.head->loss(ctx_, batch, {}, stream_);
+    params_.release(head);
+  } else {
+    groups_.pp->send(outgoing(stream_), groups_.pp->rank() + 1);
+  }
+  return ctx_.planning() ? 0 : groups_.pp->all_reduce(sum, ReduceOp::sum);
+}
+
+ArenaSizes Runner::peaks() const {
+  ArenaSizes sizes;
+  for (const Arena& arena : keep_) sizes.keep.push_back(arena.peak());
+  sizes.rebuild = rebuild_.peak();
+  sizes.temp = temp_.peak();
+  sizes.carry = carry_.peak();
+  return sizes;
+}
+
+void Runner::set_poison(bool on) {
+  for (Arena& arena : keep_) arena.set_poison(on);
+  for (Arena* arena : {&rebuild_, &temp_}) arena->set_poison(on);
+}
+
+Plan plan_step(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
+               std::span<const Segment> segments) {
+  ParamTable& table = model.params;
+  ParamStore params(table, layout, param_dtype, kMeta, *groups.dp);
+  GradStore grads(table, layout, kMeta, groups);
+  Batch batch;
+  const auto meta = [&](DType dtype) { return Tensor(nullptr, dtype, kMeta, {options.tokens}); };
+  batch.tokens = batch.targets = batch.positions = meta(DType::i32);
+  batch.weights = meta(DType::f32);
+  batch.sample_ids = meta(DType::i64);
+  batch.segments = segments;
+  const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);
+
+  Plan plan;
+  plan.parameter_bytes = params.bytes();
+  plan.gradient_bytes = grads.bytes();
+  {
+    RunnerOptions plain = options;
+    plain.recompute = Recompute::none;
+    Runner runner(model, params, &grads, groups, plain, pool, nullptr);
+    runner.step(batches, 0);
+    plan.model_flops = runner.count().matmul_flops;
+  }
+  Runner runner(model, params, &grads, groups, options, pool, nullptr);
+  runner.step(batches, 0);
+  plan.step = runner.count();
+  runner.evaluate(batch);
+  plan.arenas = runner.peaks();
+  return plan;
+}
+
+}  // namespace trireme

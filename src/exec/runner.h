@@ -1,0 +1,105 @@
+// Runs the units in the order of a schedule and is the only one who knows where saved state lies, what is recomputed,
+// and when parameters are gathered and gradients reduced. Built once on the meta device to learn the size of each arena,
+// then with arenas of exactly that size.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "comm/mesh.h"
+#include "exec/config.h"
+#include "exec/schedule.h"
+#include "models/unit.h"
+#include "params/grad_store.h"
+#include "params/param_store.h"
+
+namespace trireme {
+
+/// The units of a pipeline stage: [first, last), and the head on the last one.
+struct StageRange {
+  int first = 0, last = 0;
+  bool is_first = true, is_last = true;
+
+  /// Units of a model with `num_units` dealt to `stages`: embedding and head count as one each.
+  static StageRange of(int num_units, int stages, int stage);
+  /// Units whose parameters this stage holds: with the head's.
+  int end_with_head() const { return is_last ? last + 1 : last; }
+};
+
+struct RunnerOptions {
+  Recompute recompute = Recompute::none;
+  DType activation_dtype = DType::f32;
+  int64_t tokens = 0;  // of a micro-batch, at most
+  int micro_batches = 1;
+  uint64_t seed = 0;
+};
+
+/// Capacities in bytes. `keep` has one entry a slot.
+struct ArenaSizes {
+  std::vector<int64_t> keep;
+  int64_t rebuild = 0, temp = 0, carry = 0;
+  int64_t total() const;
+};
+
+class Runner {
+ public:
+  /// `sizes` null: planning on the meta device.
+  Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options, ThreadPool& pool,
+         const ArenaSizes* sizes);
+
+  /// Gradients of the global batch, left in the gradient store, and its loss: sum(weight * loss) / total weight, equal on
+  /// every rank. `batches`: options.micro_batches of them. Allocates nothing.
+  double step(std::span<const Batch> batches, int64_t step);
+
+  /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; not summed over dp.
+  double evaluate(const Batch& batch);
+
+  /// What the arenas needed at most so far.
+  ArenaSizes peaks() const;
+  const OpCount& count() const { return count_; }
+  void set_poison(bool on);
+  void set_check_finite(bool on) { ctx_.check_finite = on; }
+  Ctx& ctx() { return ctx_; }
+
+ private:
+  void run(const Instruction& instruction, const Batch& batch);
+  void forward(const Batch& batch, int slot);
+  void backward(const Batch& batch, int slot);
+  void rebuild(const Batch& batch, int slot, int unit);
+  Tensor outgoing(const Stream& stream);
+  std::string unit_name(int unit) const;
+  Tensor resized(const Tensor& t, int64_t tokens) const { return t.slice(0, 0, tokens); }
+
+  Model& model_;
+  ParamStore& params_;
+  GradStore* grads_;
+  Groups groups_;
+  RunnerOptions options_;
+  StageRange stage_;
+  Schedule schedule_;
+  Ctx ctx_;
+  OpCount count_;
+
+  std::vector<Arena> keep_;
+  Arena rebuild_, temp_, carry_;
+  Tensor residual_[2], delta_[2], gradient_;  // in carry_: what passes between units
+  Stream stream_;                             // the last forward's output
+  std::vector<std::vector<Tensor>> inputs_;   // [slot][unit]: its input, in keep_
+  std::vector<std::vector<int64_t>> marks_;   // [slot][unit]: keep_'s mark before it
+  double loss_sum_ = 0;
+  int current_unit_ = 0;  // for messages
+};
+
+/// Sizes and costs of a step, found by running it on the meta device.
+struct Plan {
+  ArenaSizes arenas;
+  int64_t parameter_bytes = 0, gradient_bytes = 0;
+  OpCount step;           // one step of this rank, recompute included
+  double model_flops = 0;  // matrix products of one step without recompute
+};
+
+/// Plans a step for this rank of `groups`. Binds the model's parameters to nothing; make the real stores afterwards.
+Plan plan_step(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
+               std::span<const Segment> segments);
+
+}  // namespace trireme

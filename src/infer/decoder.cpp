@@ -1,0 +1,127 @@
+#include "infer/decoder.h"
+
+#include <algorithm>
+
+#include "base/numeric.h"
+#include "checkpoint/model_io.h"
+
+namespace trireme {
+namespace {
+constexpr int64_t kPrefillTokens = 256;  // of one pass: bounds the arenas, long enough for products at full rate
+}
+
+Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
+    : config_(config),
+      pool_(pool),
+      model_(build_model(config.model, single_, {.positions = config.capacity})),
+      lengths_(static_cast<size_t>(config.sequences)),
+      max_tokens_(std::max<int64_t>(std::min(kPrefillTokens, config.capacity), config.sequences)) {
+  layout_.emplace(model_.params, model_.num_units(), 0, model_.num_units(), single_, 0);
+  params_.emplace(model_.params, *layout_, config.param_dtype, kCpu, single_);
+  const ModelConfig& m = config.model;
+  const Shape shape{config.sequences * config.capacity, m.num_key_value_heads, m.head_dim};
+  const int64_t half = shape.numel() * dtype_size(config.param_dtype);
+  for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
+    cache_.emplace_back(cat("key-value cache of layer ", layer), kCpu, 2 * half);
+    views_.push_back({cache_.back().view(config.param_dtype, shape), cache_.back().view(config.param_dtype, shape, half)});
+  }
+  tokens_.resize(static_cast<size_t>(max_tokens_));
+  positions_.resize(tokens_.size());
+  sample_ids_.resize(tokens_.size());
+  segments_.reserve(tokens_.size());
+  for (const auto& unit : model_.units) unit->set_slots(1);
+  logits_ = Buffer("logits", kCpu, config.sequences * m.vocab_size * dtype_size(DType::f32));
+  plan();
+}
+
+/// Runs the largest pass on the meta device and makes arenas of its peaks.
+void Decoder::plan() {
+  Arenas planned{Arena::planning("keep"), Arena::planning("temp"), Arena::planning("stream")};
+  segments_.assign(1, {0, static_cast<int32_t>(max_tokens_), 0, static_cast<int32_t>(max_tokens_), 0, 0});
+  Batch largest = batch(max_tokens_);
+  const std::vector<KvView> none;
+  largest.kv = none;
+  Ctx ctx;
+  ctx.device = kMeta;
+  const auto bind = [&](Device device) {
+    params_.emplace(model_.params, *layout_, config_.param_dtype, device, single_);
+  };
+  bind(kMeta);
+  const int64_t rows = std::min<int64_t>(config_.sequences, max_tokens_);
+  run(ctx, planned, largest, max_tokens_ - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
+  bind(kCpu);
+  arenas_ = {Arena("keep", kCpu, planned.keep.peak()), Arena("temp", kCpu, planned.temp.peak()), Arena("stream", kCpu, planned.stream.peak())};
+}
+
+void Decoder::load(const WeightFiles& files) {
+  read_model_weights(config_.model, model_.params, [&](const std::string& name) { return files.find(name); });
+}
+
+Batch Decoder::batch(int64_t n) const {
+  Batch b;
+  b.tokens = {const_cast<int32_t*>(tokens_.data()), DType::i32, kCpu, {n}};
+  b.positions = {const_cast<int32_t*>(positions_.data()), DType::i32, kCpu, {n}};
+  b.sample_ids = {const_cast<int64_t*>(sample_ids_.data()), DType::i64, kCpu, {n}};
+  b.segments = segments_;
+  b.kv = views_;
+  return b;
+}
+
+Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits) {
+  ctx.pool = &pool_;
+  ctx.keep = &arenas.keep;
+  ctx.temp = &arenas.temp;
+  const ArenaScope scope(arenas.stream);
+  const int64_t n = batch.num_tokens();
+  const Shape shape{n, model_.hidden_size};
+  const auto take = [&] { return arenas.stream.take(config_.param_dtype, shape); };
+  Stream ping{take(), take()}, pong{take(), take()};
+  const Tensor x = take();
+  Stream in;
+  for (size_t u = 0; u < model_.units.size(); ++u) {
+    const ArenaScope saved(arenas.keep);
+    const Stream out{u % 2 == 0 ? ping.residual : pong.residual, u == 0 ? Tensor() : u % 2 == 0 ? ping.delta : pong.delta};
+    model_.units[u]->forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
+    in = out;
+  }
+  in = {in.residual.slice(0, first_logit_row, n), in.delta.slice(0, first_logit_row, n)};
+  model_.head->logits(ctx, logits, in);
+  return logits;
+}
+
+/// Puts `tokens` of sequence `s` at `row` of the batch.
+void Decoder::append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments) {
+  int64_t& length = lengths_[static_cast<size_t>(s)];
+  const int64_t n = static_cast<int64_t>(tokens.size());
+  CHECK(length + n <= config_.capacity, "sequence ", s, " holds ", length, " of ", config_.capacity, " tokens, ", n, " more came");
+  for (int64_t i = 0; i < n; ++i) {
+    tokens_[static_cast<size_t>(row + i)] = tokens[static_cast<size_t>(i)];
+    positions_[static_cast<size_t>(row + i)] = static_cast<int32_t>(length + i);
+  }
+  segments.push_back({static_cast<int32_t>(row), static_cast<int32_t>(n), static_cast<int32_t>(s * config_.capacity),
+                      static_cast<int32_t>(length + n), static_cast<int32_t>(length), 0});
+  length += n;
+}
+
+Tensor Decoder::prefill(int s, std::span<const int32_t> tokens) {
+  CHECK(!tokens.empty(), "no tokens");
+  const Tensor logits = logits_.view(DType::f32, {1, config_.model.vocab_size});
+  while (!tokens.empty()) {
+    const int64_t n = std::min<int64_t>(max_tokens_, static_cast<int64_t>(tokens.size()));
+    segments_.clear();
+    append(0, s, tokens.first(static_cast<size_t>(n)), segments_);
+    run({}, arenas_, batch(n), n - 1, logits);
+    tokens = tokens.subspan(static_cast<size_t>(n));
+  }
+  return logits;
+}
+
+Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> tokens) {
+  CHECK(!tokens.empty() && sequences.size() == tokens.size() && tokens.size() <= lengths_.size(), tokens.size(), " tokens");
+  segments_.clear();
+  for (size_t i = 0; i < tokens.size(); ++i) append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
+  const int64_t n = static_cast<int64_t>(tokens.size());
+  return run({}, arenas_, batch(n), 0, logits_.view(DType::f32, {n, config_.model.vocab_size}));
+}
+
+}  // namespace trireme

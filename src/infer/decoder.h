@@ -1,0 +1,67 @@
+// A model that is fed tokens and answers with logits, keeping keys and values of what it has seen. The same units as in
+// training, with arenas planned for inference.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "checkpoint/shards.h"
+#include "comm/mesh.h"
+#include "models/config.h"
+#include "models/model.h"
+#include "params/param_store.h"
+
+namespace trireme {
+
+struct DecoderConfig {
+  ModelConfig model;
+  DType param_dtype = DType::f32;
+  int sequences = 1;     // side by side
+  int64_t capacity = 0;  // tokens of each, prompt included
+};
+
+class Decoder {
+ public:
+  Decoder(const DecoderConfig& config, ThreadPool& pool);
+
+  /// The weights; before the first token. IoError where they do not fit the model.
+  void load(const WeightFiles& files);
+
+  /// Appends `tokens` (not empty) to sequence `s`. Returns the logits (1, V) after the last one, valid until the next call.
+  Tensor prefill(int s, std::span<const int32_t> tokens);
+  /// Appends tokens[i] to sequence sequences[i]. Returns logits (n, V), valid until the next call.
+  Tensor step(std::span<const int> sequences, std::span<const int32_t> tokens);
+  /// Forgets sequence `s`.
+  void reset(int s) { lengths_[static_cast<size_t>(s)] = 0; }
+
+  int64_t length(int s) const { return lengths_[static_cast<size_t>(s)]; }
+  int64_t capacity() const { return config_.capacity; }
+
+ private:
+  struct Arenas {
+    Arena keep, temp, stream;
+  };
+  void plan();
+  Tensor run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits);
+  Batch batch(int64_t n) const;
+  void append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments);
+
+  DecoderConfig config_;
+  ThreadPool& pool_;
+  SingleGroup single_;
+  Model model_;
+  std::optional<ModelLayout> layout_;
+  std::optional<ParamStore> params_;
+  std::vector<Buffer> cache_;   // k and v of each layer
+  std::vector<KvView> views_;
+  std::vector<int64_t> lengths_;
+  int64_t max_tokens_;          // of one pass through the units
+  std::vector<int32_t> tokens_, positions_;
+  std::vector<int64_t> sample_ids_;
+  std::vector<Segment> segments_;
+  Arenas arenas_;
+  Buffer logits_;
+};
+
+}  // namespace trireme

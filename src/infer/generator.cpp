@@ -1,0 +1,166 @@
+#include "infer/generator.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/strings.h"
+#include "tokenizer/stream_decoder.h"
+
+namespace trireme {
+namespace {
+
+constexpr size_t kSideBySide = 16;  // prompts decoded together
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+/// Text that may still turn out to be the begin of a stop string is held back.
+class StopFilter {
+ public:
+  explicit StopFilter(const std::vector<std::string>& stops) : stops_(stops) {}
+
+  /// What may be shown after `text` came; sets found() where a stop string is complete.
+  std::string push(std::string_view text) {
+    held_ += text;
+    size_t at = std::string::npos;
+    for (const std::string& stop : stops_) at = std::min(at, held_.find(stop));
+    if (at != std::string::npos) {
+      found_ = true;
+      held_.resize(at);
+      return std::exchange(held_, {});
+    }
+    size_t keep = 0;
+    for (const std::string& stop : stops_)
+      for (size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n)
+        if (held_.compare(held_.size() - n, n, stop, 0, n) == 0) keep = n;
+    std::string shown = held_.substr(0, held_.size() - keep);
+    held_.erase(0, held_.size() - keep);
+    return shown;
+  }
+  std::string finish() { return std::exchange(held_, {}); }
+  bool found() const { return found_; }
+
+ private:
+  const std::vector<std::string>& stops_;
+  std::string held_;
+  bool found_ = false;
+};
+
+/// One prompt on its way.
+struct Sequence {
+  size_t prompt;
+  std::vector<int32_t> history;
+  StreamDecoder decoder;
+  StopFilter filter;
+  Generation out;
+  bool done = false;
+};
+
+}  // namespace
+
+LoadedModel load_model_folder(const std::string& folder) {
+  LoadedModel model{folder, ModelConfig::from_json(read_json(folder + "/config.json")), Tokenizer::load(folder)};
+  if (model.tokenizer.vocab_size() > model.config.vocab_size)
+    throw ConfigError(cat(folder, ": the tokenizer has ", model.tokenizer.vocab_size(), " tokens, the model's vocab_size is ",
+                          model.config.vocab_size, "; they do not belong together"));
+  return model;
+}
+
+Generator::Generator(LoadedModel model, ThreadPool& pool) : model_(std::move(model)), pool_(pool) {}
+
+std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
+  std::vector<int32_t> ids;
+  const auto start = model_.config.bos_token_id >= 0 ? std::optional(static_cast<int32_t>(model_.config.bos_token_id)) : model_.tokenizer.eos_id();
+  if (!options.raw_prompt && start) ids.push_back(*start);
+  const std::vector<int32_t> text = model_.tokenizer.encode(prompt);
+  ids.insert(ids.end(), text.begin(), text.end());
+  if (ids.empty()) throw ConfigError("the prompt is empty and this tokenizer has no token that begins a document; give --prompt");
+  return ids;
+}
+
+std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options, const OnText& on_text,
+                                            GenerateStats* stats) {
+  options.sampling.validate();
+  if (options.max_new_tokens < 1) throw ConfigError(cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 or more"));
+  for (const std::string& stop : options.stop)
+    if (stop.empty()) throw ConfigError("an empty stop string would end every text at once");
+  std::vector<Sequence> all;
+  int64_t capacity = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    all.push_back({i, prompt_ids(prompts[i], options), StreamDecoder(model_.tokenizer), StopFilter(options.stop), {}});
+    capacity = std::max(capacity, static_cast<int64_t>(all.back().history.size()) + options.max_new_tokens);
+  }
+  if (capacity > model_.config.max_position_embeddings)
+    throw ConfigError(cat("prompt and new tokens need ", capacity, " positions, the model has ", model_.config.max_position_embeddings,
+                          "; shorten the prompt or lower --max-new-tokens"));
+  if (all.empty()) return {};
+
+  const size_t width = std::min(kSideBySide, all.size());
+  Decoder decoder({.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity}, pool_);
+  decoder.load(WeightFiles(model_.folder));
+  Sampler sampler(options.sampling, model_.config.vocab_size);
+  const int64_t real_vocab = model_.tokenizer.vocab_size();
+  GenerateStats counted;
+
+  const auto finish = [&](Sequence& s, const char* reason) {
+    s.done = true;
+    s.out.finish_reason = reason;
+    std::string rest = s.filter.push(s.decoder.finish());
+    if (!s.filter.found()) rest += s.filter.finish();
+    s.out.text += rest;
+    if (on_text && !rest.empty()) on_text(s.prompt, rest);
+  };
+  const auto accept = [&](Sequence& s, float* logits) {
+    // Rows beyond the tokenizer's vocabulary are padding of the matrix, not tokens.
+    const int32_t id = sampler.next({logits, static_cast<size_t>(real_vocab)}, s.history, static_cast<int64_t>(s.prompt));
+    ++counted.new_tokens;
+    const bool eos = id == model_.config.eos_token_id || id == model_.tokenizer.eos_id();
+    if (eos && !options.ignore_eos) return finish(s, "eos");
+    s.history.push_back(id);
+    s.out.ids.push_back(id);
+    const std::string shown = s.filter.push(s.decoder.push(id));
+    s.out.text += shown;
+    if (on_text && !shown.empty()) on_text(s.prompt, shown);
+    if (s.filter.found())
+      finish(s, "stop");
+    else if (static_cast<int64_t>(s.out.ids.size()) == options.max_new_tokens)
+      finish(s, "length");
+  };
+
+  for (size_t first = 0; first < all.size(); first += width) {
+    const size_t last = std::min(first + width, all.size());
+    auto begin = std::chrono::steady_clock::now();
+    for (size_t i = first; i < last; ++i) {
+      const int slot = static_cast<int>(i - first);
+      decoder.reset(slot);
+      counted.prompt_tokens += static_cast<int64_t>(all[i].history.size());
+      const Tensor logits = decoder.prefill(slot, all[i].history);
+      accept(all[i], logits.f32());
+    }
+    counted.prefill_seconds += seconds_since(begin);
+    begin = std::chrono::steady_clock::now();
+    std::vector<int> slots;
+    std::vector<int32_t> tokens;
+    for (;;) {
+      slots.clear();
+      tokens.clear();
+      for (size_t i = first; i < last; ++i)
+        if (!all[i].done) {
+          slots.push_back(static_cast<int>(i - first));
+          tokens.push_back(all[i].history.back());
+        }
+      if (slots.empty()) break;
+      const Tensor logits = decoder.step(slots, tokens);
+      for (size_t k = 0; k < slots.size(); ++k)
+        accept(all[first + static_cast<size_t>(slots[k])], logits.f32() + static_cast<int64_t>(k) * logits.size(1));
+    }
+    counted.decode_seconds += seconds_since(begin);
+  }
+  if (stats != nullptr) *stats = counted;
+  std::vector<Generation> results;
+  for (Sequence& s : all) results.push_back(std::move(s.out));
+  return results;
+}
+
+}  // namespace trireme

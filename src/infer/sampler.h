@@ -1,0 +1,38 @@
+// From logits to the next token. A choice is a pure function of (logits, history, parameters, sequence, position), so a
+// run repeats whatever is generated beside it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace trireme {
+
+struct SamplingParams {
+  double temperature = 1;         // 0: the most likely token
+  int64_t top_k = 0;              // only the k most likely; 0: all
+  double top_p = 1;               // only the smallest set of likeliest tokens whose probabilities reach p
+  double repetition_penalty = 1;  // divides positive and multiplies negative logits of tokens seen before (arXiv:1909.05858)
+  uint64_t seed = 0;
+
+  /// ConfigError for a value outside its range.
+  void validate() const;
+};
+
+class Sampler {
+ public:
+  Sampler(const SamplingParams& params, int64_t vocab_size);
+
+  /// The token after `history` (prompt included) in sequence `sequence`. `logits` (V) is overwritten. Ties go to the
+  /// smaller id.
+  int32_t next(std::span<float> logits, std::span<const int32_t> history, int64_t sequence);
+
+ private:
+  void penalise(std::span<float> logits, std::span<const int32_t> history);
+  SamplingParams params_;
+  std::vector<int32_t> order_;
+  std::vector<float> probabilities_;
+  std::vector<bool> seen_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,127 @@
+#include "layers/attention.h"
+
+#include <cmath>
+
+#include "base/numeric.h"
+#include "ops/attention.h"
+#include "ops/basic.h"
+#include "ops/rope.h"
+
+namespace trireme {
+namespace {
+
+/// (N, heads * D) columns [begin, begin + heads * D) of t as (N, heads, D).
+Tensor head_view(const Tensor& t, int64_t begin, int64_t heads, int64_t head_dim) {
+  Tensor view = t.slice(1, begin, begin + heads * head_dim);
+  view.shape = {t.size(0), heads, head_dim};
+  view.strides = {t.stride(0), head_dim, 1};
+  return view;
+}
+
+AttentionArgs attention_args(const AttentionConfig& config, const Batch& batch, int64_t head_begin) {
+  return {.segments = batch.segments,
+          .scale = config.scale != 0 ? config.scale : 1.0F / std::sqrt(static_cast<float>(config.head_dim)),
+          .window = config.window,
+          .dropout = config.dropout,
+          .site = config.site,
+          .sample_ids = batch.sample_ids,
+          .head_begin = head_begin};
+}
+
+}  // namespace
+
+SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& c, Group& tp)
+    : config_(c),
+      heads_(div_exact(c.heads, tp.size())),
+      kv_heads_(div_exact(c.kv_heads, tp.size())),
+      head_begin_(heads_ * tp.rank()),
+      qkv_(params, "qkv",
+           {.in = c.hidden,
+            .out = (c.heads + 2 * c.kv_heads) * c.head_dim,
+            .kind = LinearKind::column,
+            .bias = c.qkv_bias,
+            .chunks = {c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim},
+            .unit = c.head_dim,
+            .init_std = c.init_std},
+           tp),
+      out_(params, "out",
+           {.in = c.heads * c.head_dim, .out = c.hidden, .kind = LinearKind::row, .bias = c.out_bias, .unit = c.head_dim, .init_std = c.out_init_std},
+           tp) {
+  if (!c.qk_norm) return;
+  q_norm_.emplace(params, "q_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
+  k_norm_.emplace(params, "k_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
+}
+
+SelfAttention::Heads SelfAttention::split(const Tensor& qkv) const {
+  const int64_t d = config_.head_dim;
+  return {head_view(qkv, 0, heads_, d), head_view(qkv, heads_ * d, kv_heads_, d), head_view(qkv, (heads_ + kv_heads_) * d, kv_heads_, d)};
+}
+
+/// The heads as attention saw them.
+SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
+  Heads heads = split(saved.qkv);
+  if (saved.qk.defined()) {
+    heads.q = head_view(saved.qk, 0, heads_, config_.head_dim);
+    heads.k = head_view(saved.qk, heads_ * config_.head_dim, kv_heads_, config_.head_dim);
+  }
+  return heads;
+}
+
+void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const {
+  const int64_t n = x.size(0), d = config_.head_dim;
+  saved.qkv = ctx.keep->take(x.dtype, {n, qkv_.local_out()});
+  qkv_.forward(ctx, saved.qkv, x);
+  saved.qk = {};
+  if (q_norm_) {
+    saved.qk = ctx.keep->take(x.dtype, {n, (heads_ + kv_heads_) * d});
+    const Heads raw = split(saved.qkv), normed = rotated(saved);
+    q_norm_->forward(ctx, normed.q, {}, raw.q, {}, saved.q_norm);
+    k_norm_->forward(ctx, normed.k, {}, raw.k, {}, saved.k_norm);
+  }
+  Heads heads = rotated(saved);
+  if (config_.rope_table.defined()) {
+    rope(ctx, heads.q, batch.positions, config_.rope_table);
+    rope(ctx, heads.k, batch.positions, config_.rope_table);
+  }
+  if (!batch.kv.empty()) {
+    const KvView& cache = batch.kv[static_cast<size_t>(config_.layer)];
+    for (const Segment& s : batch.segments) {
+      const int64_t row = s.k_begin + (s.q_pos - s.k_pos);
+      copy(ctx, cache.k.slice(0, row, row + s.q_len), heads.k.slice(0, s.q_begin, s.q_begin + s.q_len));
+      copy(ctx, cache.v.slice(0, row, row + s.q_len), heads.v.slice(0, s.q_begin, s.q_begin + s.q_len));
+    }
+    heads.k = cache.k;
+    heads.v = cache.v;
+  }
+  saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
+  saved.lse = ctx.keep->take(DType::f32, {n, heads_});
+  attention_forward(ctx, head_view(saved.out, 0, heads_, d), saved.lse, heads.q, heads.k, heads.v, attention_args(config_, batch, head_begin_));
+  out_.forward(ctx, y, saved.out);
+}
+
+void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const {
+  const ArenaScope scope(*ctx.temp);
+  const int64_t n = x.size(0), d = config_.head_dim;
+  const Tensor dqkv = ctx.temp->take(x.dtype, saved.qkv.shape);
+  {
+    const ArenaScope inner(*ctx.temp);
+    const Tensor dout = ctx.temp->take(x.dtype, {n, heads_ * d});
+    out_.backward(ctx, dout, dy, saved.out);
+    const Heads heads = rotated(saved), grads = split(dqkv);
+    attention_backward(ctx, grads.q, grads.k, grads.v, head_view(dout, 0, heads_, d), heads.q, heads.k, heads.v,
+                       head_view(saved.out, 0, heads_, d), saved.lse, attention_args(config_, batch, head_begin_));
+  }
+  const Heads grads = split(dqkv);
+  if (config_.rope_table.defined()) {
+    rope(ctx, grads.q, batch.positions, config_.rope_table, true);
+    rope(ctx, grads.k, batch.positions, config_.rope_table, true);
+  }
+  if (q_norm_) {
+    const Heads raw = split(saved.qkv);
+    q_norm_->backward(ctx, grads.q, grads.q, raw.q, saved.q_norm, false);
+    k_norm_->backward(ctx, grads.k, grads.k, raw.k, saved.k_norm, false);
+  }
+  qkv_.backward(ctx, dx, dqkv, x);
+}
+
+}  // namespace trireme

@@ -1,0 +1,58 @@
+// Causal self-attention with grouped key-value heads, optional RoPE and optional norms of q and k. Heads are split over
+// the tensor-parallel ranks.
+#pragma once
+
+#include <optional>
+
+#include "layers/linear.h"
+#include "layers/norm.h"
+#include "tensor/batch.h"
+
+namespace trireme {
+
+struct AttentionConfig {
+  int64_t hidden = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  bool qkv_bias = false, out_bias = false;
+  bool qk_norm = false;  // RMSNorm over each head's channels before RoPE (Qwen3)
+  float norm_eps = 1e-6F;
+  int64_t window = 0;
+  float scale = 0;  // 0: 1 / sqrt(head_dim)
+  float dropout = 0;
+  float init_std = 0.02F, out_init_std = 0.02F;
+  int layer = 0;                 // index of the cache view
+  uint64_t site = 0;             // random site of the dropout of probabilities
+  Tensor rope_table;             // (positions, head_dim), see ops/rope.h; undefined: no RoPE
+};
+
+class SelfAttention {
+ public:
+  struct Saved {
+    Tensor qkv;  // (N, (H + 2K) D): after RoPE, or as projected where q and k are normed
+    Tensor qk;   // (N, (H + K) D): q and k normed and rotated; undefined without norms
+    Tensor out;  // (N, H D)
+    Tensor lse;  // (N, H)
+    Norm::Saved q_norm, k_norm;
+  };
+
+  SelfAttention(const ParamBuilder& params, const AttentionConfig& config, Group& tp);
+
+  /// y (N, C), written, from x (N, C). With batch.kv the new keys and values join the cache and queries see all of it.
+  void forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const;
+  /// dx (N, C), written. x: as in forward.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const;
+
+ private:
+  struct Heads {
+    Tensor q, k, v;  // (N, H, D), (N, K, D), (N, K, D): views
+  };
+  Heads split(const Tensor& qkv) const;
+  Heads rotated(const Saved& saved) const;
+
+  AttentionConfig config_;
+  int64_t heads_, kv_heads_;  // of this rank
+  int64_t head_begin_;
+  Linear qkv_, out_;
+  std::optional<Norm> q_norm_, k_norm_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,73 @@
+#include "layers/head.h"
+
+#include <algorithm>
+
+#include "ops/loss.h"
+#include "ops/matmul.h"
+
+namespace trireme {
+namespace {
+// Tokens a chunk: enough rows for a product at full rate, few enough that the logits stay near the caches.
+constexpr int64_t kChunk = 512;
+}  // namespace
+
+Head::Head(const ParamBuilder& params, const HeadConfig& c, Group& tp)
+    : config_(c),
+      tp_(tp),
+      weight_(params.add(
+          {.name = "weight", .shape = {c.vocab, c.hidden}, .init_std = c.init_std, .split = {.dim = 0}, .decay = true, .tied_to = c.tied_to})) {}
+
+double Head::loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const {
+  double sum = 0;
+  for (int64_t begin = 0; begin < x.size(0); begin += kChunk) {
+    const int64_t end = std::min(begin + kChunk, x.size(0));
+    sum += chunk_loss(ctx, dx.defined() ? dx.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
+  }
+  if (dx.defined() && tp_.size() > 1) tp_.all_reduce(dx, ReduceOp::sum);
+  return sum;
+}
+
+double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const {
+  const ArenaScope scope(*ctx.temp);
+  const int64_t n = x.size(0), col_begin = weight_.local_boxes[0].row;
+  const Tensor targets = batch.targets.slice(0, begin, begin + n), weights = batch.weights.slice(0, begin, begin + n);
+  const Tensor logits = ctx.temp->take(DType::f32, {n, weight_.local_shape[0]});
+  matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
+
+  Tensor row_max = ctx.temp->take(DType::f32, {n});
+  const Tensor sums = ctx.temp->take(DType::f32, {2, n});  // sums of exponentials, target logits: reduced as one
+  const Tensor row_sum = sums.slice(0, 0, 1).reshape({n}), target_logit = sums.slice(0, 1, 2).reshape({n});
+  cross_entropy_stats(ctx, row_max, row_sum, target_logit, logits, targets, col_begin);
+  if (tp_.size() > 1) {
+    const Tensor global_max = ctx.temp->take(DType::f32, {n});
+    copy_memory(global_max.device, global_max.data, row_max.device, row_max.data, row_max.bytes());
+    tp_.all_reduce(global_max, ReduceOp::max);
+    cross_entropy_rescale(ctx, row_sum, row_max, global_max);
+    tp_.all_reduce(sums, ReduceOp::sum);
+    row_max = global_max;
+  }
+  const Tensor loss = ctx.temp->take(DType::f32, {n}), lse = ctx.temp->take(DType::f32, {n});
+  cross_entropy_loss(ctx, loss, lse, row_max, row_sum, target_logit);
+  const double sum = weighted_sum(ctx, weights, loss);
+  if (!dx.defined()) return sum;
+
+  cross_entropy_backward(ctx, logits, lse, targets, weights, static_cast<float>(1.0 / batch.total_weight), col_begin);
+  if (weight_.grad.defined()) matmul(ctx, weight_.grad, logits, x, {.transpose_a = true, .accumulate = true});
+  matmul(ctx, dx, logits, weight_.value);
+  return sum;
+}
+
+void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {
+  if (tp_.size() == 1) {
+    matmul(ctx, out, x, weight_.value, {.transpose_b = true});
+    return;
+  }
+  // Each rank's columns by themselves, rank after rank; parts may differ by one column.
+  const int64_t v = config_.vocab, col_begin = weight_.local_boxes[0].row;
+  fill_memory(out.device, out.data, 0, out.bytes());
+  matmul(ctx, out.slice(1, col_begin, col_begin + weight_.local_shape[0]), x, weight_.value, {.transpose_b = true});
+  CHECK(out.size(1) == v && out.contiguous(), out.str());
+  tp_.all_reduce(out, ReduceOp::sum);
+}
+
+}  // namespace trireme

@@ -1,0 +1,38 @@
+// The output projection and the loss, in chunks of tokens, so that the logits of a whole batch never exist at once. The
+// vocabulary is split over the tensor-parallel ranks. Token weights are known before backward, so one pass computes loss
+// and gradients.
+#pragma once
+
+#include "comm/group.h"
+#include "params/spec.h"
+#include "tensor/batch.h"
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+struct HeadConfig {
+  int64_t vocab = 0, hidden = 0;
+  std::string tied_to;  // the embedding's full name, or empty: an own matrix
+  float init_std = 0.02F;
+};
+
+class Head {
+ public:
+  /// Declares `weight` (V, C).
+  Head(const ParamBuilder& params, const HeadConfig& config, Group& tp);
+
+  /// Returns sum(weight * loss) over the tokens of x (N, C). Where dx (N, C) is defined, it is written with the gradient
+  /// of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
+  double loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const;
+
+  /// logits (M, V), f32, of the rows of x (M, C), on every rank.
+  void logits(Ctx& ctx, Tensor out, const Tensor& x) const;
+
+ private:
+  double chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
+  HeadConfig config_;
+  Group& tp_;
+  Param& weight_;
+};
+
+}  // namespace trireme

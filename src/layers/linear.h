@@ -1,0 +1,44 @@
+// y = x W^T + b, whole or split over the tensor-parallel ranks. This is the only place, with embedding and head, that
+// knows of tensor parallelism (Shoeybi et al., Megatron-LM, 2019).
+#pragma once
+
+#include "comm/group.h"
+#include "params/spec.h"
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+/// column: each rank computes its share of the outputs from the whole input. row: each rank holds its share of the inputs
+/// and the outputs are summed; the first rank alone adds the bias, so that the sum holds it once.
+enum class LinearKind : uint8_t { column, row };
+
+struct LinearConfig {
+  int64_t in = 0, out = 0;  // global
+  LinearKind kind = LinearKind::column;
+  bool bias = false;
+  std::vector<int64_t> chunks;  // of the outputs (column kind), each split on its own
+  int64_t unit = 1;             // smallest piece of the split dimension
+  float init_std = 0.02F;
+};
+
+class Linear {
+ public:
+  /// Declares `<name>.weight` (out, in) and `<name>.bias` (out).
+  Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config, Group& tp);
+
+  int64_t local_in() const { return weight_.local_shape[1]; }
+  int64_t local_out() const { return weight_.local_shape[0]; }
+
+  /// y (N, local_out), written, from x (N, local_in).
+  void forward(Ctx& ctx, Tensor y, const Tensor& x) const;
+  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) const;
+
+ private:
+  Param& weight_;
+  Param* bias_ = nullptr;
+  Group& tp_;
+  LinearKind kind_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,66 @@
+#include "layers/mlp.h"
+
+#include "ops/activation.h"
+
+namespace trireme {
+namespace {
+
+LinearConfig up_config(const MlpConfig& c) {
+  LinearConfig up{.in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
+  if (c.kind == MlpKind::swiglu) {
+    up.out = 2 * c.intermediate;
+    up.chunks = {c.intermediate, c.intermediate};
+  }
+  return up;
+}
+
+}  // namespace
+
+Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, Group& tp)
+    : config_(config),
+      up_(params, config.kind == MlpKind::swiglu ? "gate_up" : "up", up_config(config), tp),
+      down_(params, "down",
+            {.in = config.intermediate, .out = config.hidden, .kind = LinearKind::row, .bias = config.bias, .init_std = config.out_init_std},
+            tp) {}
+
+void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
+  if (config_.kind == MlpKind::swiglu)
+    swiglu_forward(ctx, act, up);
+  else
+    gelu_forward(ctx, act, up);
+}
+
+void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
+  const int64_t n = x.size(0);
+  saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
+  up_.forward(ctx, saved.up, x);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor act = (config_.recompute_activation ? ctx.temp : ctx.keep)->take(x.dtype, {n, down_.local_in()});
+  activate(ctx, act, saved.up);
+  saved.act = config_.recompute_activation ? Tensor() : act;
+  if (y.defined()) down_.forward(ctx, y, act);
+}
+
+void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const {
+  const ArenaScope scope(*ctx.temp);
+  const int64_t n = dy.size(0);
+  const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
+  if (saved.act.defined()) {
+    down_.backward(ctx, dact, dy, saved.act);
+  } else {
+    const ArenaScope inner(*ctx.temp);
+    const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
+    activate(ctx, act, saved.up);
+    down_.backward(ctx, dact, dy, act);
+  }
+  // The gradient overwrites what was saved: nothing reads it after this.
+  if (config_.kind == MlpKind::swiglu) {
+    swiglu_backward(ctx, saved.up, dact, saved.up);
+    up_.backward(ctx, dx, saved.up, x);
+  } else {
+    gelu_backward(ctx, dact, dact, saved.up);
+    up_.backward(ctx, dx, dact, x);
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,39 @@
+// The feed-forward half of a block: GELU (GPT) or SwiGLU (Llama; Shazeer, 2020). Column-parallel in, row-parallel out.
+#pragma once
+
+#include "layers/linear.h"
+
+namespace trireme {
+
+enum class MlpKind : uint8_t { gelu, swiglu };
+
+struct MlpConfig {
+  MlpKind kind = MlpKind::gelu;
+  int64_t hidden = 0, intermediate = 0;
+  bool bias = false;
+  float init_std = 0.02F, out_init_std = 0.02F;
+  bool recompute_activation = false;  // save only the input of the activation
+};
+
+class Mlp {
+ public:
+  struct Saved {
+    Tensor up;   // (N, F) or (N, 2F): input of the activation
+    Tensor act;  // (N, F): its output; undefined where it is recomputed
+  };
+
+  /// Declares `up` (SwiGLU: gate and up in one) and `down`.
+  Mlp(const ParamBuilder& params, const MlpConfig& config, Group& tp);
+
+  /// y (N, C), written, from x (N, C). y undefined: only what backward needs is computed.
+  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const;
+  /// dx (N, C), written. x: as in forward.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const;
+
+ private:
+  void activate(Ctx& ctx, Tensor act, const Tensor& up) const;
+  MlpConfig config_;
+  Linear up_, down_;
+};
+
+}  // namespace trireme

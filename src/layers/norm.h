@@ -1,0 +1,36 @@
+// RMSNorm or LayerNorm, fused with the residual add in front of it.
+#pragma once
+
+#include "params/spec.h"
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+enum class NormKind : uint8_t { rms_norm, layer_norm };
+
+class Norm {
+ public:
+  struct Saved {
+    Tensor mean, rstd;  // f32, one value a row; mean of LayerNorm only
+  };
+
+  /// Declares `<name>.weight` (C) and, for LayerNorm, `<name>.bias`. `grad_sum_tp`: each tensor rank sees only part of
+  /// the rows (the heads).
+  Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps, bool grad_sum_tp = false);
+
+  /// x = residual + delta, y = norm(x); see ops/norm.h. Statistics come from ctx.keep.
+  void forward(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;
+  /// y again from x, with the bits of forward: for cheap recompute.
+  void recompute(Ctx& ctx, Tensor y, const Tensor& x) const;
+  /// dx: added if `accumulate`, else written (may alias dy).
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate) const;
+
+ private:
+  void run(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, const Saved& saved) const;
+  NormKind kind_;
+  float eps_;
+  Param& weight_;
+  Param* bias_ = nullptr;
+};
+
+}  // namespace trireme

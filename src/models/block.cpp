@@ -1,0 +1,68 @@
+#include "models/block.h"
+
+#include "ops/basic.h"
+
+namespace trireme {
+
+Block::Block(const ParamBuilder& params, const BlockConfig& config, Group& tp)
+    : config_(config),
+      norm1_(params, "norm1", config.norm, config.attention.hidden, config.norm_eps),
+      attention_(params.scoped("attn"), config.attention, tp),
+      norm2_(params, "norm2", config.norm, config.attention.hidden, config.norm_eps),
+      mlp_(params.scoped("mlp"), config.mlp, tp) {}
+
+void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
+  const ArenaScope scope(*ctx.temp);
+  Saved& s = saved_[static_cast<size_t>(slot)];
+  Arena& norms = config_.recompute_norms ? *ctx.temp : *ctx.keep;
+
+  s.x = x.defined() ? x : in.residual;
+  const Tensor y1 = norms.take(s.x.dtype, s.x.shape);
+  norm1_.forward(ctx, y1, x, in.residual, in.delta, s.norm1);
+  const Tensor branch = ctx.temp->take(s.x.dtype, s.x.shape);
+  attention_.forward(ctx, branch, y1, batch, s.attention);
+  if (config_.dropout > 0) dropout(ctx, branch, branch, config_.dropout, config_.attention_site, batch);
+
+  s.mid = out.residual;
+  const Tensor y2 = norms.take(s.x.dtype, s.x.shape);
+  norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
+  mlp_.forward(ctx, out.delta, y2, s.mlp);
+  if (config_.dropout > 0 && out.delta.defined()) dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, batch);
+
+  s.normed = config_.recompute_norms ? Tensor() : y1;
+  s.mid_normed = config_.recompute_norms ? Tensor() : y2;
+}
+
+/// The saved norm output, or the same bits made again in ctx.temp.
+Tensor Block::normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const {
+  if (saved.defined()) return saved;
+  const Tensor y = ctx.temp->take(x.dtype, x.shape);
+  norm.recompute(ctx, y, x);
+  return y;
+}
+
+/// The gradient that enters a residual branch: g through the branch's dropout.
+Tensor Block::branch_gradient(Ctx& ctx, const Batch& batch, const Tensor& g, uint64_t site) const {
+  if (config_.dropout == 0) return g;
+  const Tensor dy = ctx.temp->take(g.dtype, g.shape);
+  dropout(ctx, dy, g, config_.dropout, site, batch);
+  return dy;
+}
+
+void Block::backward(Ctx& ctx, const Batch& batch, int slot, Tensor g) {
+  const Saved& s = saved_[static_cast<size_t>(slot)];
+  {
+    const ArenaScope scope(*ctx.temp);
+    const Tensor dnormed = ctx.temp->take(g.dtype, g.shape);
+    const Tensor dy = branch_gradient(ctx, batch, g, config_.mlp_site);
+    mlp_.backward(ctx, dnormed, dy, normed(ctx, norm2_, s.mid_normed, s.mid), s.mlp);
+    norm2_.backward(ctx, g, dnormed, s.mid, s.norm2, true);
+  }
+  const ArenaScope scope(*ctx.temp);
+  const Tensor dnormed = ctx.temp->take(g.dtype, g.shape);
+  const Tensor dy = branch_gradient(ctx, batch, g, config_.attention_site);
+  attention_.backward(ctx, dnormed, dy, normed(ctx, norm1_, s.normed, s.x), batch, s.attention);
+  norm1_.backward(ctx, g, dnormed, s.x, s.norm1, true);
+}
+
+}  // namespace trireme

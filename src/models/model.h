@@ -1,0 +1,21 @@
+// Builds the units of a family from its configuration.
+#pragma once
+
+#include "comm/group.h"
+#include "models/config.h"
+#include "models/unit.h"
+
+namespace trireme {
+
+struct BuildOptions {
+  bool recompute_cheap = false;  // norms and activations are made again in backward
+  int64_t positions = 0;         // largest position that will be asked for, plus one; 0: as many as the model has
+};
+
+/// The whole model of one tensor-parallel rank: every parameter declared, none allocated. config.vocab_size must be set.
+Model build_model(const ModelConfig& config, Group& tp, const BuildOptions& options = {});
+
+/// Elements of all parameters of the whole model, tied ones once.
+int64_t count_parameters(const ParamTable& params);
+
+}  // namespace trireme

@@ -1,0 +1,77 @@
+// Checks and cost of attention.
+#include "ops/attention.h"
+
+#include "ops/cost.h"
+#include "ops/cpu/attention.h"
+#include "ops/dispatch.h"
+
+namespace trireme {
+namespace {
+
+void check_heads(const char* op, const char* name, const Tensor& t, const Shape& shape, DType dtype) {
+  check_shape(op, name, t, shape);
+  check_rows(op, name, t);
+  check_dtype(op, name, t, dtype);
+}
+
+/// q and its like have one dtype, k and v and theirs another; segments lie within both.
+void check_inputs(const char* op, const Ctx& ctx, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& o,
+                  const Tensor& lse, const AttentionArgs& args) {
+  CHECK(q.rank() == 3 && k.rank() == 3, op, ": q ", q.str(), ", k ", k.str());
+  check_heads(op, "k", k, {k.size(0), k.size(1), q.size(2)}, k.dtype);
+  check_heads(op, "v", v, k.shape, k.dtype);
+  check_heads(op, "q", q, q.shape, q.dtype);
+  check_heads(op, "o", o, q.shape, q.dtype);
+  CHECK(k.size(1) > 0 && q.size(1) % k.size(1) == 0, op, ": ", q.size(1), " query heads on ", k.size(1), " of keys");
+  check_shape(op, "lse", lse, {q.size(0), q.size(1)});
+  check_dtype(op, "lse", lse, DType::f32);
+  CHECK(args.window >= 0 && args.dropout >= 0 && args.dropout < 1, op, ": window ", args.window, ", dropout ", args.dropout);
+  if (ctx.train && args.dropout > 0) check_vector(op, "sample_ids", args.sample_ids, q.size(0), DType::i64);
+  for (const Segment& s : args.segments)
+    CHECK(s.q_begin >= 0 && s.q_len >= 0 && int64_t{s.q_begin} + s.q_len <= q.size(0) && s.k_begin >= 0 &&
+              s.k_len >= 0 && int64_t{s.k_begin} + s.k_len <= k.size(0) && s.q_pos >= 0 && s.k_pos >= 0,
+          op, ": segment of queries ", s.q_begin, "+", s.q_len, " at ", s.q_pos, ", keys ", s.k_begin, "+", s.k_len,
+          " at ", s.k_pos, " is outside of q ", q.str(), " or k ", k.str());
+}
+
+/// FLOPs of `products` matrix products over the visible pairs.
+double pair_flops(const Tensor& q, const AttentionArgs& args, double products) {
+  return 2.0 * products * static_cast<double>(cpu::visible_pairs(args)) * static_cast<double>(q.size(1) * q.size(2));
+}
+
+int64_t threads(const Ctx& ctx) { return ctx.pool == nullptr ? 1 : ctx.pool->size(); }
+
+}  // namespace
+
+void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Tensor& k, const Tensor& v,
+                       const AttentionArgs& args) {
+  const char* op = "attention_forward";
+  check_inputs(op, ctx, q, k, v, o, lse, args);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor scratch = ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_forward_floats(q, k)});
+  if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 2), .bytes = bytes_of(o, lse, q, k, v), .matmul = true})) return;
+  cpu::attention_forward(ctx, o, lse, q, k, v, args, scratch.f32());
+  end_op(ctx, op, o);
+}
+
+void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor& d_o, const Tensor& q, const Tensor& k,
+                        const Tensor& v, const Tensor& o, const Tensor& lse, const AttentionArgs& args) {
+  const char* op = "attention_backward";
+  check_inputs(op, ctx, q, k, v, o, lse, args);
+  check_heads(op, "dq", dq, q.shape, q.dtype);
+  check_heads(op, "d_o", d_o, q.shape, q.dtype);
+  check_heads(op, "dk", dk, k.shape, k.dtype);
+  check_heads(op, "dv", dv, k.shape, k.dtype);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor scratch = ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
+  const Tensor delta = ctx.temp->take(DType::f32, lse.shape);
+  const Tensor dq_sum = dq.dtype == DType::f32 ? dq : ctx.temp->take(DType::f32, q.shape);
+  const double bytes = bytes_of(dq, dk, dv, d_o, q, k, v, o, lse);
+  if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 5), .bytes = bytes, .matmul = true})) return;
+  cpu::attention_backward(ctx, {dq, dk, dv, dq_sum, delta, d_o, q, k, v, o, lse}, args, scratch.f32());
+  end_op(ctx, op, dq);
+  end_op(ctx, op, dk);
+  end_op(ctx, op, dv);
+}
+
+}  // namespace trireme

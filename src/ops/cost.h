@@ -1,0 +1,21 @@
+// What the dispatchers share besides the checks of ops/check.h: byte counts and vector checks.
+#pragma once
+
+#include "ops/check.h"
+
+namespace trireme {
+
+/// Bytes of all defined tensors: what an op that touches each once moves.
+template <class... Tensors>
+double bytes_of(const Tensors&... tensors) {
+  return (0.0 + ... + (tensors.defined() ? static_cast<double>(tensors.bytes()) : 0.0));
+}
+
+/// A contiguous tensor of `n` elements of `dtype`, of any rank.
+inline void check_vector(const char* op, const char* name, const Tensor& t, int64_t n, DType dtype) {
+  check_dtype(op, name, t, dtype);
+  CHECK(t.defined() && t.contiguous() && t.numel() == n, op, ": ", name, " is ", t.str(), ", expected ", n,
+        " contiguous values");
+}
+
+}  // namespace trireme

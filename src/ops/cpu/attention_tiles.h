@@ -1,0 +1,87 @@
+// The geometry of attention: which keys a query sees, and tiles of queries by keys.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "base/numeric.h"
+#include "ops/attention.h"
+#include "ops/cpu/blas.h"
+#include "ops/cpu/convert.h"
+
+namespace trireme::cpu {
+
+constexpr int64_t kQueries = 64;  // of a tile
+constexpr int64_t kKeys = 128;    // of a tile: also the row stride of a tile of scores
+
+struct Range {
+  int64_t begin = 0, end = 0;
+  bool empty() const { return begin >= end; }
+};
+
+/// The keys that query i of the segment sees. Both ends never decrease with i. A window ends at the query's own
+/// position, causal or not.
+inline Range visible_keys(const Segment& s, const AttentionArgs& args, int64_t i) {
+  const int64_t last = int64_t{s.q_pos} + i - s.k_pos;  // index of the key at the query's own position
+  const bool bounded = args.causal || args.window > 0;
+  const int64_t end = bounded ? std::clamp<int64_t>(last + 1, 0, s.k_len) : s.k_len;
+  const int64_t begin = args.window > 0 ? std::clamp<int64_t>(last + 1 - args.window, 0, end) : 0;
+  return {begin, end};
+}
+
+/// The keys that any of the queries [begin, end) sees.
+inline Range visible_keys(const Segment& s, const AttentionArgs& args, Range queries) {
+  return {visible_keys(s, args, queries.begin).begin, visible_keys(s, args, queries.end - 1).end};
+}
+
+/// The columns of a tile of scores that each of its rows sees.
+struct VisibleColumns {
+  std::array<int32_t, kQueries> begin, end;
+
+  void set(int64_t row, Range keys, Range tile) {
+    begin[static_cast<size_t>(row)] = static_cast<int32_t>(std::clamp(keys.begin, tile.begin, tile.end) - tile.begin);
+    end[static_cast<size_t>(row)] = static_cast<int32_t>(std::clamp(keys.end, tile.begin, tile.end) - tile.begin);
+  }
+};
+
+/// Rows [row, row + count) of head `head` of a (N, H, D) tensor.
+inline Block head_block(const Tensor& t, int64_t row, int64_t count, int64_t head) {
+  char* data = t.as<char>() + (row * t.stride(0) + head * t.stride(1)) * dtype_size(t.dtype);
+  return {data, t.dtype, std::max(t.stride(0), t.size(2)), count, t.size(2)};
+}
+
+/// The block as an operand of sgemm: in place, or as f32 in `scratch`.
+inline GemmOperand as_f32(const Block& b, float* scratch) {
+  if (b.dtype == DType::f32) return {static_cast<const float*>(b.data), b.ld, false};
+  load_block(scratch, b.cols, b);
+  return {scratch, b.cols, false};
+}
+inline GemmOperand transposed(GemmOperand x) { return {x.data, x.ld, true}; }
+
+/// Cuts a block of scratch into pieces; without a base it only counts.
+class ScratchCutter {
+ public:
+  explicit ScratchCutter(float* base) : base_(base) {}
+  float* operator()(int64_t floats) {
+    float* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += round_up(floats, 16);
+    return piece;
+  }
+  int64_t floats() const { return used_; }
+
+ private:
+  float* base_;
+  int64_t used_ = 0;
+};
+
+/// Runs f(begin, end, thread) over items; small work stays on this thread.
+template <class F>
+void parallel_items(Ctx& ctx, int64_t items, double flops, F f) {
+  constexpr double kSerialFlops = 5e5;
+  if (ctx.pool == nullptr || flops < kSerialFlops)
+    f(int64_t{0}, items, 0);
+  else
+    ctx.pool->parallel_for_dynamic(items, 1, f);
+}
+
+}  // namespace trireme::cpu

@@ -1,0 +1,10 @@
+// CPU kernel of the rotary positions; the contract is in ops/rope.h.
+#pragma once
+
+#include "tensor/ctx.h"
+
+namespace trireme::cpu {
+
+void rope(Ctx& ctx, const Tensor& x, const Tensor& positions, const Tensor& table, bool inverse);
+
+}  // namespace trireme::cpu

@@ -1,0 +1,79 @@
+// Checks and cost of the cross-entropy.
+#include "ops/loss.h"
+
+#include "ops/cost.h"
+#include "ops/cpu/loss.h"
+#include "ops/dispatch.h"
+
+namespace trireme {
+namespace {
+
+void check_logits(const char* op, const Tensor& logits, const Tensor& targets) {
+  check_shape(op, "logits", logits, {logits.size(0), logits.size(1)});
+  check_rows(op, "logits", logits);
+  check_vector(op, "targets", targets, logits.size(0), DType::i32);
+}
+
+double elements(const Tensor& t) { return static_cast<double>(t.numel()); }
+
+}  // namespace
+
+void cross_entropy_stats(Ctx& ctx, Tensor row_max, Tensor row_sum, Tensor target_logit, const Tensor& logits,
+                         const Tensor& targets, int64_t col_begin) {
+  const char* op = "cross_entropy_stats";
+  check_logits(op, logits, targets);
+  check_vector(op, "row_max", row_max, logits.size(0), DType::f32);
+  check_vector(op, "row_sum", row_sum, logits.size(0), DType::f32);
+  check_vector(op, "target_logit", target_logit, logits.size(0), DType::f32);
+  const OpCost cost{.flops = 11 * elements(logits), .bytes = bytes_of(logits, targets, row_max, row_sum, target_logit)};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::cross_entropy_stats(ctx, row_max, row_sum, target_logit, logits, targets, col_begin);
+  end_op(ctx, op, row_sum);
+}
+
+void cross_entropy_rescale(Ctx& ctx, Tensor row_sum, const Tensor& row_max, const Tensor& global_max) {
+  const char* op = "cross_entropy_rescale";
+  check_vector(op, "row_sum", row_sum, row_sum.numel(), DType::f32);
+  check_vector(op, "row_max", row_max, row_sum.numel(), DType::f32);
+  check_vector(op, "global_max", global_max, row_sum.numel(), DType::f32);
+  if (!begin_op(ctx, op, {.flops = 10 * elements(row_sum), .bytes = 2 * bytes_of(row_sum, row_max)})) return;
+  cpu::cross_entropy_rescale(ctx, row_sum, row_max, global_max);
+  end_op(ctx, op, row_sum);
+}
+
+void cross_entropy_loss(Ctx& ctx, Tensor loss, Tensor lse, const Tensor& row_max, const Tensor& row_sum,
+                        const Tensor& target_logit) {
+  const char* op = "cross_entropy_loss";
+  const int64_t n = loss.numel();
+  check_vector(op, "loss", loss, n, DType::f32);
+  check_vector(op, "lse", lse, n, DType::f32);
+  check_vector(op, "row_max", row_max, n, DType::f32);
+  check_vector(op, "row_sum", row_sum, n, DType::f32);
+  check_vector(op, "target_logit", target_logit, n, DType::f32);
+  const OpCost cost{.flops = 10 * elements(loss), .bytes = bytes_of(loss, lse, row_max, row_sum, target_logit)};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::cross_entropy_loss(ctx, loss, lse, row_max, row_sum, target_logit);
+  end_op(ctx, op, loss);
+}
+
+void cross_entropy_backward(Ctx& ctx, Tensor logits, const Tensor& lse, const Tensor& targets, const Tensor& weights,
+                            float scale, int64_t col_begin) {
+  const char* op = "cross_entropy_backward";
+  check_logits(op, logits, targets);
+  check_vector(op, "lse", lse, logits.size(0), DType::f32);
+  check_vector(op, "weights", weights, logits.size(0), DType::f32);
+  const OpCost cost{.flops = 10 * elements(logits), .bytes = 2 * bytes_of(logits) + bytes_of(lse, targets, weights)};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::cross_entropy_backward(ctx, logits, lse, targets, weights, scale, col_begin);
+  end_op(ctx, op, logits);
+}
+
+double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss) {
+  const char* op = "weighted_sum";
+  check_vector(op, "weights", weights, loss.numel(), DType::f32);
+  check_vector(op, "loss", loss, loss.numel(), DType::f32);
+  if (!begin_op(ctx, op, {.flops = 2 * elements(loss), .bytes = bytes_of(weights, loss)})) return 0;
+  return cpu::weighted_sum(weights, loss);
+}
+
+}  // namespace trireme

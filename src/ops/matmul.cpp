@@ -1,0 +1,45 @@
+// Checks and cost of the matrix products.
+#include "ops/matmul.h"
+
+#include "ops/cost.h"
+#include "ops/cpu/matmul.h"
+#include "ops/dispatch.h"
+
+namespace trireme {
+
+void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  const char* op = "matmul";
+  CHECK(a.rank() == 2 && b.rank() == 2 && c.rank() == 2, op, ": c ", c.str(), ", a ", a.str(), ", b ", b.str());
+  const int64_t m = c.size(0), n = c.size(1), k = a.size(options.transpose_a ? 0 : 1);
+  check_shape(op, "a", a, options.transpose_a ? Shape{k, m} : Shape{m, k});
+  check_shape(op, "b", b, options.transpose_b ? Shape{n, k} : Shape{k, n});
+  check_rows(op, "c", c);
+  check_rows(op, "a", a);
+  check_rows(op, "b", b);
+  if (options.bias != nullptr) {
+    CHECK(!options.accumulate, op, ": bias together with accumulate");
+    check_shape(op, "bias", *options.bias, {n});
+    check_rows(op, "bias", *options.bias);
+  }
+  const ArenaScope scope(*ctx.temp);
+  const cpu::MatmulPlan plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
+  const Tensor scratch = ctx.temp->take(DType::f32, {plan.scratch_floats});
+  const double bytes = bytes_of(c, a, b) + (options.accumulate ? bytes_of(c) : 0.0);
+  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes, .matmul = true})) return;
+  if (m == 0 || n == 0) return;
+  cpu::matmul(ctx, plan, c, a, b, options, scratch.f32());
+  end_op(ctx, op, c);
+}
+
+void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {
+  const char* op = "sum_rows";
+  CHECK(x.rank() == 2, op, ": x ", x.str());
+  check_rows(op, "x", x);
+  check_vector(op, "out", out, x.size(1), DType::f32);
+  if (!begin_op(ctx, op, {.flops = static_cast<double>(x.numel()), .bytes = bytes_of(x, out, out)})) return;
+  cpu::sum_rows(ctx, out, x);
+  end_op(ctx, op, out);
+}
+
+}  // namespace trireme

@@ -1,0 +1,23 @@
+// Matrix products. Storage f32, bf16 or f16 for every operand; sums in f32.
+#pragma once
+
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+struct MatmulOptions {
+  bool transpose_a = false;   // a is stored (K, M)
+  bool transpose_b = false;   // b is stored (N, K)
+  bool accumulate = false;    // c += instead of c =
+  float alpha = 1;
+  const Tensor* bias = nullptr;  // (N), added to every row of c; not with accumulate
+};
+
+/// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,
+/// any row stride. c must not overlap a or b.
+void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
+
+/// out (C), f32, added: the sum over the rows of x (N, C). Fixed order of sums.
+void sum_rows(Ctx& ctx, Tensor out, const Tensor& x);
+
+}  // namespace trireme

@@ -1,0 +1,114 @@
+// Checks and cost of the norms. Both kinds share the kernels of cpu/norm.h: RMSNorm is LayerNorm without
+// mean and bias.
+#include "ops/norm.h"
+
+#include "ops/cost.h"
+#include "ops/cpu/norm.h"
+#include "ops/dispatch.h"
+
+namespace trireme {
+namespace {
+
+void check_activation(const char* op, const char* name, const Tensor& t, const Shape& shape) {
+  check_shape(op, name, t, shape);
+  check_rows(op, name, t);
+}
+
+void check_parameter(const char* op, const char* name, const Tensor& t, int64_t channels) {
+  check_activation(op, name, t, {channels});
+}
+
+void forward(Ctx& ctx, const char* op, const cpu::NormForward& a) {
+  const Shape& shape = a.y.shape;
+  CHECK(shape.rank == 2 || shape.rank == 3, op, ": y is ", a.y.str(), ", expected rank 2 or 3");
+  const int64_t channels = shape[shape.rank - 1];
+  const int64_t rows = channels > 0 ? shape.numel() / channels : 0;
+  check_activation(op, "y", a.y, shape);
+  check_activation(op, "residual", a.residual, shape);
+  if (a.delta.defined()) {
+    check_activation(op, "delta", a.delta, shape);
+    check_activation(op, "x", a.x, shape);
+  }
+  check_parameter(op, "weight", a.weight, channels);
+  if (a.bias.defined()) check_parameter(op, "bias", a.bias, channels);
+  check_vector(op, "rstd", a.rstd, rows, DType::f32);
+  if (a.mean.defined()) check_vector(op, "mean", a.mean, rows, DType::f32);
+  const OpCost cost{.flops = (a.mean.defined() ? 7.0 : 4.0) * static_cast<double>(shape.numel()),
+                    .bytes = bytes_of(a.y, a.residual, a.weight, a.bias, a.mean, a.rstd) +
+                             (a.delta.defined() ? bytes_of(a.delta, a.x) : 0.0)};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::norm_forward(ctx, a);
+  end_op(ctx, op, a.y);
+}
+
+void backward(Ctx& ctx, const char* op, cpu::NormBackward a) {
+  const Shape& shape = a.dx.shape;
+  CHECK(shape.rank == 2 || shape.rank == 3, op, ": dx is ", a.dx.str(), ", expected rank 2 or 3");
+  const int64_t channels = shape[shape.rank - 1];
+  const int64_t rows = channels > 0 ? shape.numel() / channels : 0;
+  check_activation(op, "dx", a.dx, shape);
+  check_activation(op, "dy", a.dy, shape);
+  check_activation(op, "x", a.x, shape);
+  check_parameter(op, "weight", a.weight, channels);
+  check_vector(op, "rstd", a.rstd, rows, DType::f32);
+  if (a.mean.defined()) check_vector(op, "mean", a.mean, rows, DType::f32);
+  if (a.dweight.defined()) check_vector(op, "dweight", a.dweight, channels, DType::f32);
+  if (a.dbias.defined()) check_vector(op, "dbias", a.dbias, channels, DType::f32);
+
+  ArenaScope scope(*ctx.temp);
+  const Shape partial{cpu::norm_blocks(rows), channels};
+  if (a.dweight.defined()) a.partial_dweight = ctx.temp->take(DType::f32, partial);
+  if (a.dbias.defined()) a.partial_dbias = ctx.temp->take(DType::f32, partial);
+  const OpCost cost{.flops = (a.mean.defined() ? 13.0 : 10.0) * static_cast<double>(shape.numel()),
+                    .bytes = bytes_of(a.dx, a.dy, a.x, a.weight, a.mean, a.rstd, a.dweight, a.dbias) +
+                             (a.accumulate ? bytes_of(a.dx) : 0.0)};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::norm_backward(ctx, a);
+  end_op(ctx, op, a.dx);
+}
+
+}  // namespace
+
+void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
+                      const Tensor& weight, float eps) {
+  forward(ctx, "rms_norm_forward",
+          {.y = y, .x = x, .rstd = rstd, .residual = residual, .delta = delta, .weight = weight, .eps = eps});
+}
+
+void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
+                       const Tensor& rstd, bool accumulate) {
+  backward(ctx, "rms_norm_backward",
+           {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .weight = weight, .rstd = rstd, .accumulate = accumulate});
+}
+
+void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
+                        const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps) {
+  CHECK(mean.defined() && bias.defined(), "layer_norm_forward: mean and bias are needed");
+  forward(ctx, "layer_norm_forward",
+          {.y = y,
+           .x = x,
+           .mean = mean,
+           .rstd = rstd,
+           .residual = residual,
+           .delta = delta,
+           .weight = weight,
+           .bias = bias,
+           .eps = eps});
+}
+
+void layer_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, Tensor dbias, const Tensor& dy, const Tensor& x,
+                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate) {
+  CHECK(mean.defined(), "layer_norm_backward: mean is needed");
+  backward(ctx, "layer_norm_backward",
+           {.dx = dx,
+            .dweight = dweight,
+            .dbias = dbias,
+            .dy = dy,
+            .x = x,
+            .weight = weight,
+            .mean = mean,
+            .rstd = rstd,
+            .accumulate = accumulate});
+}
+
+}  // namespace trireme

@@ -1,0 +1,28 @@
+// RMSNorm (Zhang and Sennrich, 2019) and LayerNorm (Ba et al., 2016), each fused with the residual add in
+// front of it: x = residual + delta, y = norm(x) * weight [+ bias]. Statistics in f32.
+//
+// Shapes: x, y, residual, delta (..., C) with any row strides (rank 2 or 3); weight, bias (C); rstd, mean:
+// f32, contiguous, one value a row. An undefined `delta` means none: then x may be undefined too (not written)
+// and the backward takes the residual as its x. x may alias residual or delta; y may alias nothing but
+// residual where x is undefined.
+#pragma once
+
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
+                      const Tensor& weight, float eps);
+
+/// dx: ADDED if `accumulate`, else written (then it may alias dy); dweight (C) f32: added, may be undefined.
+void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x,
+                       const Tensor& weight, const Tensor& rstd, bool accumulate);
+
+void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
+                        const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps);
+
+/// dx as above; dweight, dbias (C) f32: added, may be undefined.
+void layer_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, Tensor dbias, const Tensor& dy, const Tensor& x,
+                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate);
+
+}  // namespace trireme

@@ -1,0 +1,24 @@
+// Checks and cost of the rotary positions.
+#include "ops/rope.h"
+
+#include "ops/cost.h"
+#include "ops/cpu/rope.h"
+#include "ops/dispatch.h"
+
+namespace trireme {
+
+void rope(Ctx& ctx, Tensor x, const Tensor& positions, const Tensor& table, bool inverse) {
+  const char* op = "rope";
+  CHECK(x.rank() == 3 && x.size(2) % 2 == 0, op, ": x is ", x.str(), ", expected (N, H, D) with D even");
+  check_rows(op, "x", x);
+  check_vector(op, "positions", positions, x.size(0), DType::i32);
+  check_shape(op, "table", table, {table.size(0), x.size(2)});
+  check_vector(op, "table", table, table.numel(), DType::f32);
+  const OpCost cost{.flops = 3.0 * static_cast<double>(x.numel()),
+                    .bytes = 2 * bytes_of(x) + static_cast<double>(x.size(0) * x.size(2) * dtype_size(DType::f32))};
+  if (!begin_op(ctx, op, cost)) return;
+  cpu::rope(ctx, x, positions, table, inverse);
+  end_op(ctx, op, x);
+}
+
+}  // namespace trireme

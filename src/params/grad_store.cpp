@@ -1,0 +1,158 @@
+#include "params/grad_store.h"
+
+#include <algorithm>
+
+#include "ops/basic.h"
+
+namespace trireme {
+
+GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups)
+    : table_(table), layout_(layout), groups_(groups) {
+  int64_t scratch = sharded() ? layout.largest_unit() / layout.dp_size : 0;
+  for (size_t u = 0; u < layout.units.size(); ++u) {
+    const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
+    buffers_.emplace_back(cat("gradients of unit ", u), device, numel * dtype_size(DType::f32));
+  }
+  if (sharded()) {
+    ring_ = UnitRing("gradient", layout, DType::f32, device);
+  } else {
+    for (size_t u = 0; u < layout.units.size(); ++u)
+      if (layout.units[u].numel > 0) bind(static_cast<int>(u), buffers_[u].view(DType::f32, {layout.units[u].numel}));
+  }
+  if (groups.pp->size() > 1)
+    for (const Param& param : table)
+      if (!param.spec.tied_to.empty()) scratch = std::max(scratch, param.local_shape.numel());
+  scratch_ = Buffer("gradient scratch", device, scratch * dtype_size(DType::f32));
+}
+
+void GradStore::bind(int unit, const Tensor& flat) {
+  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places) {
+    Param& param = *place.param;
+    if (!param.spec.trainable) continue;
+    param.grad = flat.slice(0, place.offset, place.offset + param.local_shape.numel()).reshape(param.local_shape);
+    for (Param& other : table_)
+      if (other.spec.tied_to == param.spec.name) other.grad = param.grad;
+  }
+}
+
+void GradStore::acquire(Ctx& ctx, int unit) {
+  if (!sharded()) return;
+  for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
+    bool fresh = false;
+    const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
+    fill(ctx, flat, 0);
+    bind(u, flat);
+  }
+}
+
+void GradStore::sum_over_tensor_ranks(int unit) {
+  if (groups_.tp->size() == 1) return;
+  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places)
+    if (place.param->spec.grad_sum_tp && place.param->grad.defined()) groups_.tp->all_reduce(place.param->grad, ReduceOp::sum);
+}
+
+void GradStore::publish(Ctx& ctx, int unit) {
+  if (!sharded()) return;
+  sum_over_tensor_ranks(unit);
+  for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
+    bool fresh = false;
+    const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
+    const Tensor part = scratch_.view(DType::f32, {layout_.shard(u).size()});
+    groups_.dp->reduce_scatter(part, flat);
+    const Tensor shard = optimizer_view(u);
+    add(ctx, shard, shard, part);
+    ring_.drop(u);
+    ring_.drop(u);
+  }
+  ring_.invalidate();
+}
+
+void GradStore::sum_tied(Ctx& ctx) {
+  Group& pp = *groups_.pp;
+  if (pp.size() == 1) return;
+  for (Param& copy : table_) {
+    if (copy.spec.tied_to.empty()) continue;
+    const Param& owner = tie_owner(table_, copy);
+    const auto holds = [&](const Param& p) {
+      const auto& places = layout_.units[static_cast<size_t>(p.spec.unit)].places;
+      return std::any_of(places.begin(), places.end(), [&](const ParamPlace& place) { return place.param == &p; });
+    };
+    const bool has_owner = holds(owner), has_copy = holds(copy);
+    if (has_owner == has_copy) continue;
+    // The owner lies on the first stage and the copy on the last; both compute owner + copy, in that order.
+    const Tensor mine = has_owner ? owner.grad : copy.grad;
+    const int other = has_owner ? pp.size() - 1 : 0;
+    const Tensor theirs = scratch_.view(DType::f32, mine.shape);
+    pp.send(mine, other);
+    pp.recv(theirs, other);
+    if (has_owner)
+      add(ctx, mine, mine, theirs);
+    else
+      add(ctx, mine, theirs, mine);
+  }
+}
+
+void GradStore::finish(Ctx& ctx) {
+  if (sharded()) return;
+  sum_tied(ctx);
+  for (size_t u = 0; u < buffers_.size(); ++u) {
+    const int unit = static_cast<int>(u);
+    if (layout_.units[u].numel == 0) continue;
+    sum_over_tensor_ranks(unit);
+    const Tensor flat = buffers_[u].view(DType::f32, {layout_.units[u].numel});
+    if (layout_.zero_stage >= 1)
+      groups_.dp->reduce_scatter(optimizer_view(unit), flat);
+    else
+      groups_.dp->all_reduce(flat, ReduceOp::sum);
+  }
+}
+
+void GradStore::zero(Ctx& ctx) {
+  for (const Buffer& buffer : buffers_)
+    if (buffer.bytes() > 0) fill(ctx, buffer.view(DType::f32, {buffer.bytes() / dtype_size(DType::f32)}), 0);
+}
+
+Tensor GradStore::optimizer_view(int unit) const {
+  const FlatRange range = layout_.optimizer_range(unit);
+  return buffers_[static_cast<size_t>(unit)].view(DType::f32, {range.size()}, sharded() ? 0 : range.begin * dtype_size(DType::f32));
+}
+
+/// A parameter that every tensor rank holds whole counts on the first one; a tied copy never counts.
+bool GradStore::counts_in_norm(const Param& param) const {
+  if (!param.spec.trainable || !param.spec.tied_to.empty()) return false;
+  return param.spec.split.dim >= 0 || groups_.tp->rank() == 0;
+}
+
+double GradStore::global_sum_squares(Ctx& ctx) const {
+  double sum = 0;
+  for (size_t u = 0; u < buffers_.size(); ++u) {
+    const FlatRange range = layout_.optimizer_range(static_cast<int>(u));
+    const Tensor view = optimizer_view(static_cast<int>(u));
+    for_each_piece(layout_.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
+      if (counts_in_norm(param)) sum += sum_squares(ctx, view.slice(0, flat - range.begin, flat - range.begin + n));
+    });
+  }
+  if (layout_.zero_stage >= 1) sum = groups_.dp->all_reduce(sum, ReduceOp::sum);
+  sum = groups_.tp->all_reduce(sum, ReduceOp::sum);
+  return groups_.pp->all_reduce(sum, ReduceOp::sum);
+}
+
+const Param* GradStore::find_nonfinite(Ctx& ctx) const {
+  const Param* found = nullptr;
+  for (size_t u = 0; u < buffers_.size() && found == nullptr; ++u) {
+    const FlatRange range = layout_.optimizer_range(static_cast<int>(u));
+    const Tensor view = optimizer_view(static_cast<int>(u));
+    for_each_piece(layout_.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
+      if (found == nullptr && trireme::find_nonfinite(ctx, view.slice(0, flat - range.begin, flat - range.begin + n)) >= 0) found = &param;
+    });
+  }
+  return found;
+}
+
+int64_t GradStore::bytes() const {
+  int64_t sum = ring_.bytes() + scratch_.bytes();
+  for (const Buffer& b : buffers_) sum += b.bytes();
+  return sum;
+}
+
+}  // namespace trireme

@@ -1,0 +1,49 @@
+// Owns the gradients, always f32, and decides when they are summed over ranks. Layers only ever add to the bound
+// param.grad between acquire and publish.
+#pragma once
+
+#include <vector>
+
+#include "comm/mesh.h"
+#include "params/param_store.h"
+
+namespace trireme {
+
+class GradStore {
+ public:
+  GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups);
+
+  /// Binds the gradients of the unit's parameters, ready to be added to.
+  void acquire(Ctx& ctx, int unit);
+  /// The unit's backward of one micro-batch is done. Under ZeRO-2 and 3 its sum over the data-parallel ranks is added to
+  /// this rank's shard now.
+  void publish(Ctx& ctx, int unit);
+  /// After the last micro-batch: all remaining sums over ranks. Then optimizer_view holds the gradient of the global batch.
+  void finish(Ctx& ctx);
+  /// Before the first micro-batch of a step.
+  void zero(Ctx& ctx);
+
+  Tensor optimizer_view(int unit) const;
+  /// Square of the 2-norm over the whole model, each element counted once, equal on every rank.
+  double global_sum_squares(Ctx& ctx) const;
+  /// The first parameter of this rank with a NaN or Inf, or nullptr.
+  const Param* find_nonfinite(Ctx& ctx) const;
+
+  bool sharded() const { return layout_.zero_stage >= 2; }
+  int64_t bytes() const;
+
+ private:
+  void bind(int unit, const Tensor& flat);
+  void sum_over_tensor_ranks(int unit);
+  void sum_tied(Ctx& ctx);
+  bool counts_in_norm(const Param& param) const;
+
+  ParamTable& table_;
+  const ModelLayout& layout_;
+  Groups groups_;
+  std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
+  UnitRing ring_;
+  Buffer scratch_;  // one shard, or the copy of a tied gradient of another stage
+};
+
+}  // namespace trireme

@@ -1,0 +1,53 @@
+#include "params/layout.h"
+
+#include <algorithm>
+
+#include "base/numeric.h"
+
+namespace trireme {
+namespace {
+constexpr int64_t kPlaceAlignment = 64;  // elements: 256 bytes in f32
+}
+
+ModelLayout::ModelLayout(ParamTable& table, int num_units, int first, int last, const Group& dp, int stage)
+    : units(static_cast<size_t>(num_units)), dp_rank(dp.rank()), dp_size(dp.size()), zero_stage(stage) {
+  for (Param& param : table) {
+    const int unit = param.spec.unit;
+    if (unit < first || unit >= last) continue;
+    UnitLayout& layout = units[static_cast<size_t>(unit)];
+    if (layout.needs.empty()) layout.needs.push_back(unit);
+    const int owner = tie_owner(table, param).spec.unit;
+    if (!param.spec.tied_to.empty() && owner >= first && owner < last) {
+      if (std::find(layout.needs.begin(), layout.needs.end(), owner) == layout.needs.end()) layout.needs.push_back(owner);
+      continue;
+    }
+    layout.places.push_back({&param, layout.numel});
+    layout.numel += round_up(param.local_shape.numel(), kPlaceAlignment);
+  }
+  for (UnitLayout& layout : units) layout.numel = round_up(layout.numel, kPlaceAlignment * dp_size);
+}
+
+FlatRange ModelLayout::shard(int u) const {
+  const int64_t part = units[static_cast<size_t>(u)].numel / dp_size;
+  return {part * dp_rank, part * (dp_rank + 1)};
+}
+
+FlatRange ModelLayout::optimizer_range(int u) const {
+  return zero_stage >= 1 ? shard(u) : FlatRange{0, units[static_cast<size_t>(u)].numel};
+}
+
+int64_t ModelLayout::largest_unit() const {
+  int64_t largest = 0;
+  for (const UnitLayout& unit : units) largest = std::max(largest, unit.numel);
+  return largest;
+}
+
+void for_each_piece(const UnitLayout& unit, FlatRange range, FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn) {
+  for (const ParamPlace& place : unit.places) {
+    const int64_t begin = std::max(range.begin, place.offset);
+    const int64_t end = std::min(range.end, place.offset + place.param->local_shape.numel());
+    if (begin < end) fn(*place.param, begin - place.offset, begin, end - begin);
+  }
+}
+
+}  // namespace trireme

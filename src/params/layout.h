@@ -1,0 +1,49 @@
+// Where parameters lie in memory: each unit is one flat run of elements, so that a unit is gathered, reduced
+// and updated as a whole, and a ZeRO shard is a plain range of it. Parameters, gradients and optimizer state share
+// this layout.
+#pragma once
+
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "comm/group.h"
+#include "params/spec.h"
+
+namespace trireme {
+
+struct ParamPlace {
+  Param* param;
+  int64_t offset;  // first element in the unit's flat run
+};
+
+struct UnitLayout {
+  std::vector<ParamPlace> places;
+  int64_t numel = 0;       // padded, so that every data-parallel rank gets an equal, aligned part
+  std::vector<int> needs;  // units whose memory this one's parameters lie in: itself, and owners of tied ones
+};
+
+/// A range of a unit's flat run.
+struct FlatRange {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+struct ModelLayout {
+  std::vector<UnitLayout> units;  // by unit index; those of other pipeline stages are empty
+  int dp_rank = 0, dp_size = 1;
+  int zero_stage = 0;  // 1: optimizer state sharded, 2: gradients too, 3: parameters too
+
+  /// Lays out units [first, last) of `table`. A tied parameter whose owner is among them takes no room.
+  ModelLayout(ParamTable& table, int num_units, int first, int last, const Group& dp, int zero_stage);
+
+  /// The part of unit `u` this rank keeps and updates.
+  FlatRange shard(int u) const;
+  /// The part whose optimizer state this rank holds: the shard under ZeRO, else the whole.
+  FlatRange optimizer_range(int u) const;
+  int64_t largest_unit() const;
+};
+
+/// Calls fn(param, first element within it, first element in the flat run, count) for each parameter that `range` touches.
+void for_each_piece(const UnitLayout& unit, FlatRange range, FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn);
+
+}  // namespace trireme

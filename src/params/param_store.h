@@ -1,0 +1,66 @@
+// Owns the parameters' values. Resident ones are bound for good; under ZeRO-3 a rank keeps its shard of each unit and
+// acquire() gathers the whole into a ring of buffers, from which release() lets it go.
+#pragma once
+
+#include <vector>
+
+#include "params/layout.h"
+#include "tensor/buffer.h"
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+/// Buffers that hold whole units for a while; which one holds which unit, and who still uses it.
+class UnitRing {
+ public:
+  UnitRing() = default;
+  UnitRing(const std::string& name, const ModelLayout& layout, DType dtype, Device device);
+
+  /// The buffer of `unit`; `fresh` tells that it did not hold that unit's content yet.
+  Tensor hold(int unit, int64_t numel, bool& fresh);
+  void drop(int unit);
+  /// Forgets every content: values have changed. No unit may be held.
+  void invalidate();
+  int64_t bytes() const;
+
+ private:
+  struct Entry {
+    Buffer buffer;
+    int unit = -1;
+    int holders = 0;
+  };
+  DType dtype_ = DType::f32;
+  std::vector<Entry> entries_;
+};
+
+class ParamStore {
+ public:
+  /// `dtype`: how values are stored. On the meta device nothing is allocated.
+  ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& dp);
+
+  /// Binds the values of the unit's parameters until release. Calls nest and may be repeated.
+  void acquire(int unit);
+  void release(int unit);
+
+  /// This rank's optimizer range of the unit, in storage dtype: what the optimizer writes.
+  Tensor optimizer_view(int unit) const;
+  /// To be called when every optimizer_view has been written: other ranks' parts become visible.
+  void updated();
+  /// The values of every local parameter are set through `fill`, unit by unit, then spread as by updated().
+  void assign(FunctionRef<void(Param&)> fill);
+
+  bool sharded() const { return layout_.zero_stage >= 3; }
+  DType dtype() const { return dtype_; }
+  int64_t bytes() const;
+
+ private:
+  void bind(int unit, const Tensor& flat);
+  ParamTable& table_;
+  const ModelLayout& layout_;
+  DType dtype_;
+  Group& dp_;
+  std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
+  UnitRing ring_;
+};
+
+}  // namespace trireme

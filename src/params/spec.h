@@ -1,0 +1,84 @@
+// The one table that says everything about a parameter. Initialisation, tensor parallelism, ZeRO,
+// weight decay, clipping, checkpoints and freezing are all derived from it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace trireme {
+
+enum class Init : uint8_t { zeros, ones, normal };
+
+/// How tensor parallelism cuts a parameter: along `dim`, each of `chunks` on its own (a fused q, k, v has three chunks,
+/// so that every rank gets its share of each). Part r of a chunk of size s is [s*r/n, s*(r+1)/n), aligned to `unit`
+/// rows (the head size, say). dim < 0: every rank holds the whole.
+struct Split {
+  int dim = -1;
+  std::vector<int64_t> chunks;  // sizes along dim, summing to the global size
+  int64_t unit = 1;
+};
+
+struct ParamSpec {
+  std::string name;        // ours, unique: "blocks.3.attn.qkv.weight"
+  Shape shape;             // global, logical, unpadded; rank 1 or 2
+  Init init = Init::normal;
+  float init_std = 0.02F;  // of Init::normal
+  Split split;
+  bool decay = false;      // weight decay applies (matrices)
+  bool trainable = true;
+  bool grad_sum_tp = false;  // held whole by every tensor rank, each of which sees only part of its gradient
+  std::string tied_to;     // another parameter's name whose values this one shares (the head and the embedding)
+  int unit = 0;            // index of the owning unit in the model's list
+};
+
+/// A box of a global parameter: rows [row, row + rows) x columns [col, col + cols). A rank-1 parameter of n elements
+/// counts as n rows of one column.
+struct Box {
+  int64_t row = 0, rows = 0, col = 0, cols = 0;
+};
+
+/// One parameter of this rank's model. A store binds `value` and `grad`; they are valid between acquire and release.
+struct Param {
+  ParamSpec spec;
+  Shape local_shape;            // what this tensor-parallel rank holds
+  std::vector<Box> local_boxes; // where its rows (or columns) lie in the global parameter, in local order
+  Tensor value;                 // local_shape, storage dtype
+  Tensor grad;                  // local_shape, f32; undefined where not trainable or not training
+};
+
+/// All parameters of one rank's model in order of declaration; references stay valid.
+using ParamTable = std::deque<Param>;
+
+/// Where layers declare their parameters. Prefixes nest: scoped("attn") makes names "blocks.0.attn.*".
+class ParamBuilder {
+ public:
+  /// `tp_rank` of `tp_size`: this rank's place on the tensor-parallel axis.
+  ParamBuilder(ParamTable& table, int tp_rank = 0, int tp_size = 1) : table_(table), tp_rank_(tp_rank), tp_size_(tp_size) {}
+
+  ParamBuilder scoped(const std::string& name) const;
+  ParamBuilder for_unit(int unit) const;
+  /// Adds a parameter; spec.name is relative to the prefix. Bug where the name exists.
+  Param& add(ParamSpec spec) const;
+
+  int tp_rank() const { return tp_rank_; }
+  int tp_size() const { return tp_size_; }
+
+ private:
+  ParamTable& table_;
+  int tp_rank_, tp_size_;
+  std::string prefix_;
+  int unit_ = 0;
+};
+
+/// The parameter whose memory `param` uses: itself, or the one it is tied to.
+const Param& tie_owner(const ParamTable& table, const Param& param);
+
+/// The boxes of `shape` that part `rank` of `size` holds under `split`, in local order, and the local shape.
+std::vector<Box> local_boxes(const Shape& shape, const Split& split, int rank, int size);
+Shape local_shape(const Shape& shape, const Split& split, int rank, int size);
+
+}  // namespace trireme

@@ -1,0 +1,37 @@
+// One micro-batch as the model sees it. All tensors are views of the loader's or the engine's memory.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tensor/tensor.h"
+
+namespace trireme {
+
+/// A run of tokens that attend to each other. Query i of the segment has position q_pos + i, key j has
+/// k_pos + j; a causal query sees keys whose position is not larger than its own.
+struct Segment {
+  int32_t q_begin = 0, q_len = 0;  // rows of q
+  int32_t k_begin = 0, k_len = 0;  // rows of k and v
+  int32_t q_pos = 0, k_pos = 0;
+};
+
+/// Keys and values of one layer kept for later tokens: (rows, K, D) each. A segment's k_begin and k_len are rows of it.
+struct KvView {
+  Tensor k, v;
+};
+
+struct Batch {
+  Tensor tokens;      // (N) i32
+  Tensor targets;     // (N) i32; ignored where the weight is 0
+  Tensor weights;     // (N) f32: weight of each target in the loss
+  Tensor positions;   // (N) i32: position within the sample, for embeddings, RoPE and random keys
+  Tensor sample_ids;  // (N) i64: global sample id of each token, for random keys
+  std::span<const Segment> segments;
+  std::span<const KvView> kv;  // one a layer: decode with a cache; empty: attend within the batch
+  double total_weight = 1;     // sum of weights over the GLOBAL batch: all micro-batches of all ranks
+
+  int64_t num_tokens() const { return tokens.size(0); }
+};
+
+}  // namespace trireme

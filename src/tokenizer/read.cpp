@@ -1,0 +1,206 @@
+#include "tokenizer/read.h"
+
+#include <filesystem>
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/strings.h"
+
+namespace trireme {
+namespace {
+
+constexpr char kEndOfText[] = "<|endoftext|>";
+
+/// Runs fn; a ConfigError from within gets the name of the file in front.
+template <class F>
+auto in_file(const std::string& path, F&& fn) {
+  try {
+    return fn();
+  } catch (const ConfigError& e) {
+    throw ConfigError(cat(path, ": ", e.what()));
+  }
+}
+
+/// Refuses a `key` of `object` that is there, not null, and not what GPT-2's tokenizer has.
+void require(const Json& object, const char* key, const Json& wanted) {
+  const Json* value = object.find(key);
+  if (value == nullptr || value->is_null() || value->dump() == wanted.dump()) return;
+  throw ConfigError(cat("line ", value->line, ": ", key, " ", value->dump().substr(0, 80),
+                        " is not supported; expected ", wanted.dump(), ", as in GPT-2's byte-level BPE"));
+}
+
+bool is_set(const Json* value) { return value != nullptr && !value->is_null(); }
+
+/// ByteLevel only moves offsets; current versions of transformers write an empty template.
+bool adds_nothing(const Json& post) {
+  const std::string& kind = post.at("type").as_string();
+  return kind == "ByteLevel" || (kind == "TemplateProcessing" && post.at("special_tokens").members().empty());
+}
+
+/// Refuses a tokenizer.json that would encode other than by GPT-2's split and merges.
+void require_gpt2(const Json& root) {
+  require(root, "normalizer", Json());
+  const Json& split = root.at("pre_tokenizer");
+  const std::string kind = split.is_null() ? "null" : split.at("type").as_string();
+  if (kind != "ByteLevel") {
+    throw ConfigError(cat("line ", split.line, ": pre_tokenizer ", kind,
+                          " is not supported; expected ByteLevel with use_regex (GPT-2's split)"));
+  }
+  require(split, "add_prefix_space", false);
+  require(split, "use_regex", true);
+  if (const Json* post = root.find("post_processor"); is_set(post) && !adds_nothing(*post)) {
+    throw ConfigError(cat("line ", post->line, ": a post_processor that adds tokens is not supported; expected null"));
+  }
+  const Json& model = root.at("model");
+  require(model, "type", "BPE");
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) require(model, key, "");
+  for (const char* key : {"byte_fallback", "ignore_merges"}) require(model, key, false);
+  require(model, "dropout", Json());
+}
+
+/// The merges of a tokenizer.json: "left right", or in newer files ["left", "right"].
+std::vector<MergeText> json_merges(const Json& merges) {
+  std::vector<MergeText> out;
+  out.reserve(merges.items().size());
+  for (const Json& merge : merges.items()) {
+    const std::vector<std::string> parts = merge.is_array() && merge.size() == 2
+                                               ? std::vector{merge.items()[0].as_string(), merge.items()[1].as_string()}
+                                               : split(merge.as_string(), ' ');
+    if (parts.size() != 2) {
+      throw ConfigError(
+          cat("line ", merge.line, ": expected a merge of two tokens, found ", merge.dump().substr(0, 80)));
+    }
+    out.push_back({parts[0], parts[1], merge.line});
+  }
+  return out;
+}
+
+TokenizerSpec read_tokenizer_json(const std::string& path, const Json& root, SpecialTokens special) {
+  return in_file(path, [&] {
+    if (const Json* added = root.find("added_tokens"); is_set(added)) {
+      for (const Json& entry : added->items()) special.add_token(entry, entry.at("id").as_integer());
+    }
+    const Json& model = root.at("model");
+    model.at("vocab").members();  // ConfigError unless it is an object
+    return make_spec({model.at("vocab"), json_merges(model.at("merges")), path, path}, special);
+  });
+}
+
+TokenizerSpec read_file_pair(const std::string& folder, SpecialTokens special, bool configured) {
+  const std::string vocab_path = folder + "/vocab.json", merges_path = folder + "/merges.txt";
+  const Json vocab = read_json(vocab_path);
+  if (!vocab.is_object()) {
+    throw IoError(cat(vocab_path, ": expected an object {token: id}, found ", kind_name(vocab.kind())));
+  }
+  if (!configured && vocab.find(kEndOfText) != nullptr) {  // GPT-2's own two files say nothing of it
+    special.add(kEndOfText, std::nullopt);
+    special.roles["eos_token"] = kEndOfText;
+  }
+  return make_spec({vocab, parse_merges(read_file(merges_path), merges_path), vocab_path, merges_path}, special);
+}
+
+/// Other classes read the same two files but split the text differently.
+void require_gpt2_class(const Json& config) {
+  const Json* name = config.find("tokenizer_class");
+  if (is_set(name) && !starts_with(name->as_string(), "GPT2Tokenizer")) {
+    throw ConfigError(cat("line ", name->line, ": tokenizer_class ", name->as_string(),
+                          " is not supported from vocab.json and merges.txt; expected GPT2Tokenizer"));
+  }
+  require(config, "add_prefix_space", false);
+}
+
+}  // namespace
+
+void SpecialTokens::add(const std::string& text, std::optional<int64_t> id) {
+  if (text.empty()) throw ConfigError("a special token is empty");
+  if (id && (*id < 0 || *id > std::numeric_limits<int32_t>::max())) {
+    throw ConfigError(cat("special token '", text, "' has the impossible id ", *id));
+  }
+  std::optional<int32_t>& known = tokens[text];
+  if (id && known && *known != *id) throw ConfigError(cat("special token '", text, "' has ids ", *known, " and ", *id));
+  if (id) known = static_cast<int32_t>(*id);
+}
+
+void SpecialTokens::add_token(const Json& entry, std::optional<int64_t> id) {
+  for (const char* flag : {"lstrip", "rstrip", "single_word"}) require(entry, flag, false);
+  require(entry, "special", true);
+  add(entry.at("content").as_string(), id);
+}
+
+void SpecialTokens::add_config(const Json& config) {
+  const auto content = [](const Json& value) {
+    return value.is_object() ? value.at("content").as_string() : value.as_string();
+  };
+  if (const Json* added = config.find("added_tokens_decoder"); is_set(added)) {
+    for (const auto& [key, entry] : added->members()) {
+      int64_t id = 0;
+      if (!parse_integer(key, id)) {
+        throw ConfigError(cat("line ", entry.line, ": the id '", key, "' of an added token is no number"));
+      }
+      add_token(entry, id);
+    }
+  }
+  for (const auto& [key, value] : config.members()) {
+    if (!ends_with(key, "_token") || !(value.is_string() || value.is_object())) continue;
+    add(content(value), std::nullopt);
+    roles[key] = content(value);
+  }
+  if (const Json* more = config.find("additional_special_tokens"); is_set(more)) {
+    for (const Json& value : more->items()) add(content(value), std::nullopt);
+  }
+}
+
+std::vector<MergeText> parse_merges(std::string_view text, const std::string& where) {
+  std::vector<MergeText> out;
+  int64_t number = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string_view line = text.substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (ends_with(line, "\r")) line.remove_suffix(1);
+    if (starts_with(line, "#version") || (line.empty() && begin >= text.size())) continue;
+    const size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+      throw IoError(cat(where, ": line ", number, ": expected two tokens with one space between them, found '",
+                        line.substr(0, 80), "'"));
+    }
+    out.push_back({std::string(line.substr(0, space)), std::string(line.substr(space + 1)), number});
+  }
+  return out;
+}
+
+TokenizerSpec read_tokenizer(const std::string& folder) {
+  const auto has = [&](const char* name) { return std::filesystem::exists(folder + "/" + name); };
+  SpecialTokens special;
+  bool configured = false;
+  const std::string complete = has("tokenizer.json") ? folder + "/tokenizer.json" : "";
+  Json root;
+  if (!complete.empty()) {
+    root = read_json(complete);
+    in_file(complete, [&] { require_gpt2(root); });
+  } else if (!has("vocab.json") || !has("merges.txt")) {
+    throw IoError(cat(folder, ": no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt; ",
+                      "`trireme tokenizer train` makes one"));
+  }
+  if (has("added_tokens.json")) {
+    const std::string path = folder + "/added_tokens.json";
+    in_file(path, [&] {
+      for (const auto& [text, id] : read_json(path).members()) special.add(text, id.as_integer());
+    });
+  }
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    if (!has(name)) continue;
+    configured = true;
+    const std::string path = folder + "/" + name;
+    in_file(path, [&] {
+      const Json config = read_json(path);
+      if (complete.empty()) require_gpt2_class(config);
+      special.add_config(config);
+    });
+  }
+  return complete.empty() ? read_file_pair(folder, special, configured) : read_tokenizer_json(complete, root, special);
+}
+
+}  // namespace trireme

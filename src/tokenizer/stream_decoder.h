@@ -1,0 +1,28 @@
+// Decoding one id at a time for people to read: never ends within a UTF-8 character.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tokenizer/tokenizer.h"
+
+namespace trireme {
+
+/// What push() and finish() return, joined, is Tokenizer::decode of the ids, byte for byte.
+class StreamDecoder {
+ public:
+  /// `tokenizer` must outlive the decoder.
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+
+  /// The bytes that are complete now. Held back are only the first 1 to 3 bytes of a character that may
+  /// still be completed; bytes that cannot be UTF-8 pass through.
+  std::string push(int32_t id);
+  /// What was held back; the decoder starts anew.
+  std::string finish();
+
+ private:
+  const Tokenizer* tokenizer_;
+  std::string held_;
+};
+
+}  // namespace trireme

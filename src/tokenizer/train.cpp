@@ -1,0 +1,141 @@
+#include "tokenizer/train.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <unordered_set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "tokenizer/alphabet.h"
+#include "tokenizer/pair_counts.h"
+
+namespace trireme {
+namespace {
+
+constexpr size_t kProgressEvery = 64;  // merges
+
+void check_special(const std::vector<std::string>& tokens) {
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& token : tokens) {
+    const auto refuse = [&](const char* fault) { throw ConfigError(cat("special token '", token, "' is ", fault)); };
+    if (token.size() < 2) refuse("shorter than two bytes");
+    if (find_invalid_utf8(token) != std::string_view::npos) refuse("not UTF-8");
+    if (!seen.insert(token).second) refuse("there twice");
+  }
+}
+
+/// The tokens and merges so far.
+class Growth {
+ public:
+  explicit Growth(const std::vector<std::string>& special) : special_(special) {
+    for (const uint8_t byte : alphabet_order()) {
+      byte_ids_[byte] = static_cast<int32_t>(spec_.tokens.size());
+      spec_.tokens.emplace_back(1, static_cast<char>(byte));
+    }
+  }
+
+  int32_t byte_id(char byte) const { return byte_ids_[static_cast<uint8_t>(byte)]; }
+  size_t num_tokens() const { return spec_.tokens.size(); }
+
+  /// The new token that the pair becomes, or none where the files would take it for a special token. It is
+  /// always new: what merges make of a string between two token borders depends on nothing outside.
+  std::optional<int32_t> join(SymbolPair pair) {
+    const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
+    std::string bytes = spec_.tokens[static_cast<size_t>(left)] + spec_.tokens[static_cast<size_t>(right)];
+    if (std::find(special_.begin(), special_.end(), spell_bytes(bytes)) != special_.end()) return std::nullopt;
+    const auto product = static_cast<int32_t>(spec_.tokens.size());
+    spec_.tokens.push_back(std::move(bytes));
+    spec_.merges.push_back({left, right, product});
+    return product;
+  }
+
+  TokenizerSpec finish() && {
+    for (const std::string& token : special_) {
+      spec_.special.push_back(static_cast<int32_t>(spec_.tokens.size()));
+      spec_.tokens.push_back(token);
+    }
+    if (!special_.empty()) {
+      for (const char* role : {"bos_token", "eos_token", "unk_token"}) spec_.roles[role] = spec_.special[0];
+    }
+    return std::move(spec_);
+  }
+
+ private:
+  const std::vector<std::string>& special_;
+  TokenizerSpec spec_;
+  std::array<int32_t, 256> byte_ids_{};
+};
+
+}  // namespace
+
+BpeTrainer::BpeTrainer(TrainOptions options) : options_(std::move(options)) {
+  check_special(options_.special_tokens);
+  const auto least = static_cast<int64_t>(256 + options_.special_tokens.size());
+  if (options_.vocab_size < least || options_.vocab_size > INT32_MAX) {
+    throw ConfigError(cat("vocabulary size ", options_.vocab_size, " is impossible; expected at least ", least,
+                          " (256 bytes and ", options_.special_tokens.size(), " special tokens)"));
+  }
+}
+
+void BpeTrainer::add(std::string_view text) {
+  const char* end = text.data() + text.size();
+  for (const char* p = text.data(); p < end;) {
+    const char* next = split_.next(p, end);
+    const std::string_view piece(p, static_cast<size_t>(next - p));
+    const auto found = counts_.find(piece);
+    if (found != counts_.end()) {
+      ++found->second;
+    } else {
+      counts_.emplace(piece, 1);
+    }
+    p = next;
+  }
+}
+
+Tokenizer BpeTrainer::train() const {
+  Growth growth(options_.special_tokens);
+  PairCounts counts;
+  std::vector<int32_t> ids;
+  for (const auto& [piece, count] : counts_) {
+    ids.clear();
+    for (const char byte : piece) ids.push_back(growth.byte_id(byte));
+    counts.add_word(ids, count);
+  }
+  counts.count_pairs();
+
+  const size_t wanted = static_cast<size_t>(options_.vocab_size) - options_.special_tokens.size();
+  const auto report = [&] {
+    if (options_.progress) {
+      options_.progress(static_cast<int64_t>(growth.num_tokens()) - 256, static_cast<int64_t>(wanted) - 256);
+    }
+  };
+  while (growth.num_tokens() < wanted) {
+    const std::optional<SymbolPair> pair = counts.best(std::max<int64_t>(options_.min_frequency, 1));
+    if (!pair) {
+      log_warn(cat("tokenizer: the corpus has pairs for ", growth.num_tokens() - 256, " merges only, ", wanted - 256,
+                   " were asked for; the vocabulary has ", growth.num_tokens() + options_.special_tokens.size(),
+                   " tokens (more text, or a lower min_frequency, gives more)"));
+      break;
+    }
+    const std::optional<int32_t> product = growth.join(*pair);
+    if (!product) {
+      counts.drop(*pair);
+      continue;
+    }
+    counts.merge(*pair, *product);
+    if (growth.num_tokens() % kProgressEvery == 0) report();
+  }
+  report();
+  return Tokenizer(std::move(growth).finish());
+}
+
+Tokenizer train_bpe(std::span<const std::string_view> texts, const TrainOptions& options) {
+  BpeTrainer trainer(options);
+  for (const std::string_view text : texts) trainer.add(text);
+  return trainer.train();
+}
+
+}  // namespace trireme

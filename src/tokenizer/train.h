@@ -1,0 +1,56 @@
+// Training a byte-level BPE vocabulary: count the pieces of a corpus, then merge the most frequent pair of
+// neighbours again and again (Sennrich et al. 2016). Counts of pairs are kept up to date by visiting only
+// the pieces that hold the merged pair.
+//
+// Ids: the 256 bytes in GPT-2's order, then the merges, then the special tokens. Among pairs of equal count
+// the one with the smaller left id, then right id, is merged, as in Hugging Face's trainer; the result does
+// not depend on the order of the texts.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "tokenizer/split.h"
+#include "tokenizer/tokenizer.h"
+
+namespace trireme {
+
+struct TrainOptions {
+  int64_t vocab_size = 8192;                                    // of everything: 256 bytes, merges, special tokens
+  int64_t min_frequency = 2;                                    // rarer pairs are not merged
+  std::vector<std::string> special_tokens = {"<|endoftext|>"};  // the first ends a document
+  std::function<void(int64_t done, int64_t wanted)> progress;   // now and then, with the merges made; may be empty
+};
+
+class BpeTrainer {
+ public:
+  /// ConfigError where the vocabulary has no room for bytes and special tokens, or a special token is empty,
+  /// a single byte, not UTF-8 or there twice.
+  explicit BpeTrainer(TrainOptions options);
+
+  /// Counts the pieces of one document. Special tokens within it are plain text.
+  void add(std::string_view text);
+
+  /// The vocabulary for all that was added. Where the corpus has too few pairs it is smaller than asked,
+  /// and a warning says so.
+  Tokenizer train() const;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
+  TrainOptions options_;
+  Gpt2Split split_;
+  std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> counts_;
+};
+
+Tokenizer train_bpe(std::span<const std::string_view> texts, const TrainOptions& options);
+
+}  // namespace trireme

@@ -1,0 +1,92 @@
+// One rank's training state and what can be done with it: model, stores, runner, optimizer, built in the order of the
+// plan. Knows nothing of files, data or logs; the same class trains alone and as one of many ranks.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "exec/runner.h"
+#include "models/config.h"
+#include "models/model.h"
+#include "optim/adamw.h"
+
+namespace trireme {
+
+struct EngineConfig {
+  ModelConfig model;
+  OptimizerConfig optimizer;
+  PrecisionConfig precision;
+  MemoryConfig memory;
+  int zero_stage = 0;
+  int64_t micro_batch_size = 1, sequence_length = 0;
+  int micro_batches = 1;  // of this rank, a step
+  uint64_t seed = 0;
+
+  int64_t tokens() const { return micro_batch_size * sequence_length; }
+};
+
+/// Bytes that training takes on this rank, known before anything is allocated.
+struct MemoryPlan {
+  int64_t parameters = 0, gradients = 0, optimizer = 0;
+  ArenaSizes arenas;
+  OpCount step;
+  double model_flops = 0;  // matrix products of one step of this rank, without recompute
+  int64_t num_parameters = 0;
+
+  int64_t total() const { return parameters + gradients + optimizer + arenas.total(); }
+  /// A table for people.
+  std::string str() const;
+};
+
+class Engine {
+ public:
+  /// Plans only: nothing of the size of the model is allocated.
+  static MemoryPlan plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
+
+  /// Plans, then allocates exactly the plan. Parameters are zero until initialise() or a restore.
+  Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
+
+  /// Initial values of the recipe's seed.
+  void initialise();
+  /// After parameters were set from outside (weights without optimizer state): masters follow them.
+  void weights_changed();
+
+  /// Loss and gradients of the global batch. NumericError naming the first tensor where something is NaN or Inf.
+  /// `step` counts from 0.
+  double forward_backward(std::span<const Batch> batches, int64_t step);
+  /// Global norm of the gradients. NumericError as above where it is not finite.
+  double gradient_norm(std::span<const Batch> batches, int64_t step);
+  /// Applies the gradients, clipped by `norm`, as update number step + 1.
+  void update(int64_t step, double lr, double norm);
+  /// sum(weight * loss) over a batch, dropout off.
+  double evaluate(const Batch& batch) { return runner_->evaluate(batch); }
+
+  const MemoryPlan& memory_plan() const { return plan_; }
+  /// Bytes that were really allocated, and the arenas' real peaks: equal to the plan.
+  int64_t allocated_bytes() const;
+  ArenaSizes arena_peaks() const { return runner_->peaks(); }
+  void set_poison(bool on) { runner_->set_poison(on); }
+
+  ParamTable& params() { return model_.params; }
+  ParamStore& param_store() { return *params_; }
+  const GradStore& grad_store() const { return *grads_; }
+  const ModelLayout& layout() const { return *layout_; }
+  const AdamW& optimizer() const { return *optimizer_; }
+  const EngineConfig& config() const { return config_; }
+
+ private:
+  [[noreturn]] void explain(std::span<const Batch> batches, int64_t step, const std::string& what);
+
+  EngineConfig config_;
+  Groups groups_;
+  ThreadPool& pool_;
+  Model model_;
+  std::optional<ModelLayout> layout_;
+  MemoryPlan plan_;
+  std::optional<ParamStore> params_;
+  std::optional<GradStore> grads_;
+  std::optional<AdamW> optimizer_;
+  std::optional<Runner> runner_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,18 @@
+// The loss of a model over held-out documents: each target once, weighted equally.
+#pragma once
+
+#include "data/sampler.h"
+#include "train/engine.h"
+
+namespace trireme {
+
+struct EvalResult {
+  double loss = 0;      // mean over the targets, in nats
+  int64_t targets = 0;
+};
+
+/// Reads the documents of `part` in their order, as windows of data.sequence_length; `max_batches` micro-batches, 0: all.
+/// ConfigError where the part has nothing to predict.
+EvalResult evaluate_part(Engine& engine, const IndexedDataset& tokens, DocumentRange part, const DataConfig& data, int64_t max_batches);
+
+}  // namespace trireme

@@ -1,0 +1,72 @@
+// The training loop of one process: data in, steps, evaluation, log, checkpoints, resume, signals. Everything that decides
+// numbers lives in Engine; everything that is written lives in its own file here.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "checkpoint/config.h"
+#include "data/config.h"
+#include "data/sampler.h"
+#include "train/config.h"
+#include "train/engine.h"
+#include "train/metrics.h"
+#include "train/spike.h"
+
+namespace trireme {
+
+struct TrainerConfig {
+  std::string run_dir;
+  EngineConfig engine;
+  DataConfig data;
+  TrainConfig train;
+  EvalConfig eval;
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  CheckpointConfig checkpoint;
+  LogConfig log;
+  std::vector<std::string> files;  // copied into every checkpoint: the tokenizer's
+  Json info = Json::object();      // facts for a checkpoint's manifest
+};
+
+enum class TrainEnd { finished, stopped };
+
+class Trainer {
+ public:
+  /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one. ConfigError where that
+  /// belongs to another model or data order.
+  Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool& pool);
+
+  const Engine& engine() const { return engine_; }
+  int64_t steps_done() const { return step_; }
+
+  /// Trains up to train.max_steps. Where `stop` becomes non-zero, the step at hand is finished, a checkpoint saved, and
+  /// `stopped` returned. IoError where two checkpoints in a row, or the last one, could not be saved.
+  TrainEnd run(const std::atomic<int>& stop);
+
+ private:
+  void restore();
+  void restore_from(const class Checkpoint& checkpoint);
+  Json trainer_state() const;
+  Json data_identity() const;
+  void save();
+  void save_or_warn();
+  double evaluate();
+  StepRecord train_step(std::span<const Batch> batches);
+
+  TrainerConfig config_;
+  const IndexedDataset& tokens_;
+  ThreadPool& pool_;
+  SingleGroup single_;
+  Engine engine_;
+  SpikeDetector spikes_;
+  int64_t step_ = 0;     // updates done
+  int64_t samples_ = 0;  // taken from the data order
+  int64_t trained_tokens_ = 0;
+  int64_t saved_step_ = -1;
+  int failed_saves_ = 0;
+};
+
+}  // namespace trireme

@@ -1,0 +1,118 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "app/run.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/strings.h"
+#include "data/indexed.h"
+#include "support/temp_dir.h"
+#include "tokenizer/tokenizer.h"
+
+namespace trireme {
+namespace {
+
+using testing::Outcome;
+using testing::run;
+
+class DataCommands : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string csv = "id,text1\n", text;
+    for (int i = 0; i < 40; ++i) {
+      const std::string poem = cat("《春眠", i, "》\n春眠不覺曉，處處聞啼鳥。\n夜來風雨聲，花落知多少。");
+      csv += cat(i, ",\"", poem, "\"\n");
+      text += poem + "\n%\n";
+    }
+    write_file(csv_, csv);
+    write_file(text_, text);
+    const Outcome trained =
+        run({"tokenizer", "train", "--vocab-size", "300", "--column", "text1", "--out", folder_, csv_});
+    ASSERT_EQ(trained.code, 0) << trained.err;
+  }
+
+  /// A recipe that has only a text to begin with.
+  std::string recipe(const std::string& more = "") {
+    write_file(dir_.path("r.yaml"), cat("model: gpt2-124m\nrun:\n  dir: ", dir_.path("run"),
+                                        "\ntokenizer:\n  vocab_size: 290\ndata:\n  source: ", text_,
+                                        "\n  document_separator: \"%\"\n  sequence_length: 32\n", more));
+    return dir_.path("r.yaml");
+  }
+
+  testing::TempDir dir_;
+  const std::string csv_ = dir_.path("a.csv"), text_ = dir_.path("a.txt"), folder_ = dir_.path("tok");
+  const std::string prefix_ = dir_.path("out/poems");
+};
+
+TEST_F(DataCommands, PrepareWritesEveryDocumentWithItsEnd) {
+  const Outcome done = run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_});
+  ASSERT_EQ(done.code, 0) << done.err;
+  const IndexedDataset data(prefix_);
+  ASSERT_EQ(data.num_documents(), 40);
+  std::vector<int32_t> ids(static_cast<size_t>(data.document_length(7)));
+  data.read_document(ids, 7, 0);
+  EXPECT_EQ(Tokenizer::load(folder_).decode(ids),
+            "《春眠7》\n春眠不覺曉，處處聞啼鳥。\n夜來風雨聲，花落知多少。<|endoftext|>");
+}
+
+TEST_F(DataCommands, PrepareHeedsItsOptions) {
+  const auto tokens = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"prepare", "--tokenizer", folder_, "--out", prefix_};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome done = run(words);
+    EXPECT_EQ(done.code, 0) << done.err;
+    return IndexedDataset(prefix_).num_tokens();
+  };
+  const int64_t with_ends = tokens({"--document-separator", "%", text_});
+  EXPECT_EQ(IndexedDataset(prefix_).num_documents(), 40);
+  EXPECT_EQ(tokens({"--document-separator", "%", "--no-eos", text_}), with_ends - 40);
+  tokens({text_});
+  EXPECT_EQ(IndexedDataset(prefix_).num_documents(), 1);
+}
+
+TEST_F(DataCommands, PrepareNamesWhatIsWrong) {
+  const Outcome column = run({"prepare", "--tokenizer", folder_, "--column", "text2", "--out", prefix_, csv_});
+  EXPECT_NE(column.code, 0);
+  EXPECT_NE(column.err.find("text2"), std::string::npos) << column.err;
+  const Outcome file = run({"prepare", "--tokenizer", folder_, "--out", prefix_, dir_.path("none.txt")});
+  EXPECT_EQ(file.code, 1);
+  EXPECT_NE(file.err.find("none.txt"), std::string::npos) << file.err;
+  EXPECT_FALSE(std::filesystem::exists(prefix_ + ".idx"));
+  EXPECT_EQ(run({"prepare", "--tokenizer", folder_, csv_}).code, 2);
+}
+
+TEST_F(DataCommands, SamplesMakeWhatIsMissingAndShowTheOrderOfTraining) {
+  const Outcome some = run({"data", "samples", recipe(), "--count", "2", "--json"});
+  ASSERT_EQ(some.code, 0) << some.err;
+  const std::vector<std::string> rows = split(trim(some.out), '\n');
+  ASSERT_EQ(rows.size(), 2U);
+  const Json second = Json::parse(rows[1], "row");
+  EXPECT_EQ(second.at("sample").as_integer(), 1);
+  EXPECT_EQ(second.at("ids").size(), 33U);
+  EXPECT_TRUE(std::filesystem::exists(dir_.path("run/tokenizer/vocab.json")));
+  EXPECT_TRUE(std::filesystem::exists(dir_.path("run/data/tokens.idx")));
+  const Outcome again = run({"data", "samples", recipe(), "--first", "1", "--count", "1", "--json"});
+  EXPECT_EQ(trim(again.out), rows[1]);
+  EXPECT_EQ(again.err.find("learnt"), std::string::npos) << again.err;
+  EXPECT_NE(run({"data", "samples", recipe(), "data.seed=2", "--count", "2", "--json"}).out, some.out);
+  EXPECT_EQ(run({"data", "samples", recipe(), "--first", "-1"}).code, 2);
+}
+
+TEST_F(DataCommands, TokenFilesOfAnotherTokenizerAreRefused) {
+  ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
+  const Outcome other = run({"data", "samples", recipe(), "data.prefix=" + prefix_});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.err.find("tokenizer"), std::string::npos) << other.err;
+}
+
+TEST_F(DataCommands, WithoutTextATokenizerCannotBeMade) {
+  const Outcome done = run({"data", "samples", recipe(), "data.source="});
+  EXPECT_EQ(done.code, 2);
+  EXPECT_NE(done.err.find("data.source"), std::string::npos) << done.err;
+}
+
+}  // namespace
+}  // namespace trireme

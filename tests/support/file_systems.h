@@ -1,0 +1,89 @@
+// File systems for tests of durable state: one that fails, and one that records what was done so that the disk can be
+// rebuilt as a power loss at any moment may have left it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+
+namespace trireme::testing {
+
+/// Does what the real one does, but tells before() of each call first, which may throw.
+class ForwardingFileSystem : public FileSystem {
+ public:
+  int create(const std::string& path) override;
+  void write(int fd, std::span<const std::byte> bytes, const std::string& path) override;
+  void sync(int fd, const std::string& path) override;
+  void close(int fd, const std::string& path) override;
+  void rename(const std::string& from, const std::string& to) override;
+  void make_directory(const std::string& path) override;
+  void sync_directory(const std::string& path) override;
+  void remove(const std::string& path) override;
+  void require_space(const std::string& path, uint64_t bytes) override;
+
+ protected:
+  virtual void before(const std::string& call, const std::string& path);
+};
+
+/// Throws IoError at call `fail_at` (from 0); with `dead` at every later one too, as if the process had been killed. A
+/// failing write leaves half of its bytes.
+class FailingFileSystem : public ForwardingFileSystem {
+ public:
+  FailingFileSystem(int64_t fail_at, std::string reason, bool dead = false)
+      : fail_at_(fail_at), reason_(std::move(reason)), dead_(dead) {}
+  void write(int fd, std::span<const std::byte> bytes, const std::string& path) override;
+
+  int64_t calls() const { return calls_; }
+  const std::string& failed_call() const { return failed_; }
+
+ protected:
+  void before(const std::string& call, const std::string& path) override;
+
+ private:
+  int64_t fail_at_;
+  std::string reason_;
+  bool dead_;
+  int64_t calls_ = 0;
+  std::string failed_;  // the first
+};
+
+/// Does what the real one does and keeps a log of it.
+class RecordingFileSystem : public ForwardingFileSystem {
+ public:
+  struct Call {
+    std::string name, path, to;  // `to`: of a rename
+    std::string bytes;           // of a write
+    int fd = -1;
+  };
+
+  /// Calls named in `skip` are neither done nor recorded: a writer that forgets them.
+  explicit RecordingFileSystem(std::string skip = "") : skip_(std::move(skip)) {}
+
+  int create(const std::string& path) override;
+  void write(int fd, std::span<const std::byte> bytes, const std::string& path) override;
+  void sync(int fd, const std::string& path) override;
+  void close(int fd, const std::string& path) override;
+  void rename(const std::string& from, const std::string& to) override;
+  void make_directory(const std::string& path) override;
+  void sync_directory(const std::string& path) override;
+  void remove(const std::string& path) override;
+
+  const std::vector<Call>& log() const { return log_; }
+
+  /// Writes to `image` what a disk may hold of `root` after the first `num_calls` calls and a power loss: what was
+  /// synced is there; each unsynced write was applied, dropped, zeroed or torn, each unsynced change of a folder
+  /// applied or dropped, as `random` decides. `root` itself existed and was durable before.
+  void crash_image(const std::string& root, size_t num_calls, const std::string& image, std::mt19937_64& random) const;
+
+ private:
+  std::string skip_;
+  std::vector<Call> log_;
+};
+
+}  // namespace trireme::testing

@@ -1,0 +1,74 @@
+#include "tokenizer/stream_decoder.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "base/strings.h"
+#include "tokenizer/small_tokenizer.h"
+
+namespace trireme {
+namespace {
+
+/// A vocabulary of single bytes, where id and byte are one.
+Tokenizer byte_tokenizer() {
+  TokenizerSpec spec;
+  for (int byte = 0; byte < 256; ++byte) spec.tokens.emplace_back(1, static_cast<char>(byte));
+  return Tokenizer(spec);
+}
+
+TEST(StreamDecoder, NeverCutsACharacter) {
+  const std::string text = "春眠不觉晓，é🙂 ok\u3000\U0010FFFF\uFFFF\u0800";
+  const Tokenizer tokenizer = byte_tokenizer();
+  StreamDecoder decoder(tokenizer);
+  std::string joined;
+  for (const char byte : text) {
+    const std::string out = decoder.push(static_cast<uint8_t>(byte));
+    EXPECT_EQ(find_invalid_utf8(out), std::string::npos);
+    joined += out;
+  }
+  EXPECT_EQ(joined, text);
+  EXPECT_EQ(decoder.finish(), "");
+}
+
+TEST(StreamDecoder, HoldsOnlyTheCutCharacterAtEveryCut) {
+  const std::string text = "明月a几时有";
+  const Tokenizer tokenizer = byte_tokenizer();
+  for (size_t cut = 0; cut <= text.size(); ++cut) {
+    StreamDecoder decoder(tokenizer);
+    std::string out;
+    for (size_t i = 0; i < cut; ++i) out += decoder.push(static_cast<uint8_t>(text[i]));
+    size_t whole = 0;
+    for (size_t i = 0; i < cut; i += static_cast<size_t>(utf8_length(text, i))) {
+      if (i + static_cast<size_t>(utf8_length(text, i)) <= cut) whole = i + static_cast<size_t>(utf8_length(text, i));
+    }
+    EXPECT_EQ(out, text.substr(0, whole));
+    EXPECT_EQ(out + decoder.finish(), text.substr(0, cut));
+    EXPECT_EQ(decoder.finish(), "");
+  }
+}
+
+TEST(StreamDecoder, PassesStrayBytesAtOnce) {
+  const Tokenizer tokenizer = byte_tokenizer();
+  for (const char* bytes : {"\xFF", "\x80", "\xC0", "\xC1", "\xF5", "\xE0\x80", "\xED\xA0", "\xF0\x8F", "\xF4\x90"}) {
+    StreamDecoder decoder(tokenizer);
+    std::string out;
+    for (const char byte : std::string_view(bytes)) out += decoder.push(static_cast<uint8_t>(byte));
+    EXPECT_EQ(out, bytes);
+  }
+}
+
+TEST(StreamDecoder, JoinsToTheDecodedTextForAnyBytes) {
+  const Tokenizer tokenizer = testing::small_tokenizer();
+  std::mt19937 random(5);
+  for (int i = 0; i < 50; ++i) {
+    const std::string text = testing::random_bytes(random, 200);
+    StreamDecoder decoder(tokenizer);
+    std::string joined;
+    for (const int32_t id : tokenizer.encode(text)) joined += decoder.push(id);
+    EXPECT_EQ(joined + decoder.finish(), text);
+  }
+}
+
+}  // namespace
+}  // namespace trireme
