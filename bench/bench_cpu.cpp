@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "infer/decoder.h"
+#include "ops/matmul.h"
 #include "peer.h"
 #include "train/engine.h"
 #include "train/gemm_rate.h"
@@ -173,6 +174,7 @@ void append_rows(const BenchOptions& options, const std::string& family, const s
     row["tokens_per_second"] = 1e3 * static_cast<double>(tokens) / ms;
     row["ms_p50"] = ms;
     row["times_taken"] = static_cast<int64_t>(c.times.size());
+    row["matmul_library_of_trireme"] = matmul_library();
     row["gemm_gflops_of_run"] = gemm / 1e9;
     if (flops > 0) row["share_of_gemm_rate"] = flops / (ms * 1e-3) / gemm;
     row["speedup_of_trireme"] = ms / median(all[0].times);

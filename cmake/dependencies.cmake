@@ -22,3 +22,7 @@ find_library(TRIREME_HIGHWAY_LIBRARY hwy REQUIRED)
 add_library(trireme_highway INTERFACE)
 target_include_directories(trireme_highway SYSTEM INTERFACE ${TRIREME_HIGHWAY_INCLUDE})
 target_link_libraries(trireme_highway INTERFACE ${TRIREME_HIGHWAY_LIBRARY})
+
+if(TRIREME_CUDA)
+  find_package(CUDAToolkit 12.4 REQUIRED)
+endif()

@@ -2,6 +2,12 @@
 function(trireme_room name)
   cmake_parse_arguments(ARG "" "" "ROOMS;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
+  # Which backends exist is decided here: real files, or their throwing stand-ins.
+  if(TRIREME_CUDA)
+    list(FILTER sources EXCLUDE REGEX "/no_cuda\\.cpp$")
+  else()
+    list(FILTER sources EXCLUDE REGEX "/cuda/")
+  endif()
   if(sources)
     add_library(trireme_${name} STATIC ${sources})
     set(scope PUBLIC)

@@ -42,11 +42,11 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
   config.model = model.config;
   config.micro_batch_size = data.micro_batch_size;
   config.sequence_length = data.sequence_length;
+  config.micro_batches = 0;
   SingleGroup single;
   Engine engine(config, {&single, &single, &single, &single}, pool);
   const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });
-  engine.weights_changed();
   return evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0);
 }
 

@@ -10,12 +10,16 @@
 namespace trireme {
 namespace {
 
+constexpr int64_t kMaxSamples = 10000;  // of a prompt: all texts are held until the last is done
+
 std::string json_text(const std::vector<std::string>& prompts, const std::vector<Generation>& texts) {
   std::string out;
   for (size_t i = 0; i < texts.size(); ++i) {
     Json row = Json::object();
     row["prompt"] = prompts[i];
     row["text"] = texts[i].text;
+    row["ids"] = Json::array();
+    for (const int32_t id : texts[i].ids) row["ids"].push_back(int64_t{id});
     row["tokens"] = static_cast<int64_t>(texts[i].ids.size());
     row["finish_reason"] = texts[i].finish_reason;
     out += row.dump() + "\n";
@@ -43,7 +47,7 @@ int cmd_generate(CommandLine& line) {
               "above 1: tokens already present become less likely");
   line.option("--seed", seed, "of the choices; the same seed writes the same text");
   line.option("--stop", options.stop, "end before this text; may be given several times");
-  line.option("--threads", threads, "CPU threads; 0: one for each core");
+  line.option("--threads", threads, "CPU threads; 0: one for each available core");
   line.flag("--raw-prompt", options.raw_prompt, "do not begin with the token that parts documents");
   line.flag("--ignore-eos", options.ignore_eos, "go on after the end of a document");
   line.flag("--json", json, "print one JSON object a text when all are done");
@@ -51,7 +55,9 @@ int cmd_generate(CommandLine& line) {
   line.example(
       "trireme generate runs/poetry-tiny --prompt \"春\" --temperature 0.8 --top-p 0.9 --seed 1 --max-new-tokens 64");
   if (!line.parse()) return kDone;
-  if (count < 1) throw ConfigError(cat("--num-samples is ", count, ", expected 1 or more"));
+  if (count < 1 || count > kMaxSamples)
+    throw ConfigError(cat("--num-samples is ", count, ", expected 1 to ", kMaxSamples));
+  if (threads < 0 || threads > 1024) throw ConfigError(cat("--threads is ", threads, ", expected 0 to 1024"));
   if (seed < 0) throw ConfigError(cat("--seed is ", seed, ", expected 0 or more"));
 
   if (prompts.empty()) prompts.push_back("");
@@ -67,13 +73,13 @@ int cmd_generate(CommandLine& line) {
   if (stream) print(all[0]);
   GenerateStats stats;
   const std::vector<Generation> texts = generator.generate(
-      all, options, stream ? OnText([](size_t, std::string_view text) { print(text); }) : OnText(), &stats);
+      all, options, stream ? OnText([](size_t, std::string_view text) { print(replace_invalid_utf8(text)); }) : OnText(), &stats);
   if (json) {
     print(json_text(all, texts));
   } else if (stream) {
     print("\n");
   } else {
-    for (size_t i = 0; i < texts.size(); ++i) print(cat(i > 0 ? "\n" : "", all[i], texts[i].text, "\n"));
+    for (size_t i = 0; i < texts.size(); ++i) print(cat(i > 0 ? "\n" : "", all[i], replace_invalid_utf8(texts[i].text), "\n"));
   }
   if (stats_wanted)
     log_info(cat("prefill ", stats.prompt_tokens, " tokens in ", number(stats.prefill_seconds, 3), " s; decode ",

@@ -30,17 +30,21 @@ std::vector<int32_t> parse_ids(std::string_view text, const std::string& where) 
 int cmd_tokenizer_train(CommandLine& line) {
   std::string out;
   std::vector<std::string> files;
-  TextOptions options;
-  int64_t vocab_size = 8192;
-  line.option("--vocab-size", vocab_size, "tokens of the vocabulary: 256 bytes, merges and <|endoftext|>");
+  TextOptions text;
+  TrainOptions options;
+  line.option("--vocab-size", options.vocab_size, "tokens of the vocabulary: 256 bytes, merges and <|endoftext|>");
+  line.option("--min-frequency", options.min_frequency, "how often a pair must occur to become a token");
+  line.option("--max-token-length", options.max_token_length, "longest token in characters; 0: no limit");
   line.option("--out", out, "folder to write", CommandLine::Need::required);
-  line.option("--column", options.column, "column or key of the text in .csv, .jsonl and .json files");
-  line.option("--document-separator", options.document_separator,
+  line.option("--column", text.column, "column or key of the text in .csv, .jsonl and .json files");
+  line.option("--document-separator", text.document_separator,
               "line that ends a document of a .txt file, or `blank` for empty lines");
   line.positional("FILE", files, "text: .txt, .csv, .jsonl or .json");
   line.example("trireme tokenizer train --vocab-size 8192 --out tok/ corpus.txt");
   if (!line.parse()) return kDone;
-  make_tokenizer(files, options, vocab_size, out);
+  if (options.min_frequency < 1) throw ConfigError(cat("--min-frequency is ", options.min_frequency, ", expected 1 or more"));
+  if (options.max_token_length < 0) throw ConfigError(cat("--max-token-length is ", options.max_token_length, ", expected 0 or more"));
+  make_tokenizer(files, text, options, out);
   return kDone;
 }
 

@@ -16,7 +16,8 @@ Tokenizer ensure_tokenizer(const RunConfig& config, const TextOptions& text) {
     throw ConfigError(
         cat("tokenizer.path: ", folder, " holds no tokenizer, and there is no data.source to learn one from"));
   }
-  return make_tokenizer({config.data.source}, text, config.tokenizer.vocab_size, folder);
+  return make_tokenizer({config.data.source}, text,
+                        {.vocab_size = config.tokenizer.vocab_size, .min_frequency = config.tokenizer.min_frequency, .max_token_length = config.tokenizer.max_token_length}, folder);
 }
 
 }  // namespace

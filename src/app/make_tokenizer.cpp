@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "tokenizer/train.h"
@@ -19,6 +20,7 @@ void save(const Tokenizer& tokenizer, std::string folder) {
   const std::string temporary = cat(folder, ".tmp-", getpid());
   fs.make_directory(temporary);
   tokenizer.save(temporary);
+  failpoint("tokenizer.rename");
   fs.rename(temporary, folder);
 }
 
@@ -28,10 +30,8 @@ bool has_tokenizer(const std::string& folder) {
   return std::filesystem::exists(folder + "/tokenizer.json") || std::filesystem::exists(folder + "/vocab.json");
 }
 
-Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, int64_t vocab_size,
+Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, const TrainOptions& options,
                          const std::string& out) {
-  TrainOptions options;
-  options.vocab_size = vocab_size;
   BpeTrainer trainer(options);
   int64_t documents = 0, bytes = 0;
   std::string document;

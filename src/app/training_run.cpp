@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 #include "app/make_data.h"
 #include "app/standard_io.h"
 #include "app/version.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -84,6 +86,7 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model) {
   real_file_system().make_directory(config.run.dir + "/log");
   const RunLock lock(config.run.dir);
   set_log_file(config.run.dir + "/log/rank-0.log");
+  failpoint("run.start");
   write_file(config.run.dir + "/recipe.yaml", dump_recipe(config));
   ThreadPool pool(static_cast<int>(config.train.threads));
 
@@ -103,13 +106,17 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model) {
                                .files = tokenizer_files(config.tokenizer.path)};
   trainer_config.info["program"] = cat("trireme ", kVersion);
   trainer_config.info["recipe_hash"] = recipe_hash(config);
+  trainer_config.poison = std::getenv("TRIREME_POISON") != nullptr;
+  if (trainer_config.poison) log_info("TRIREME_POISON is set: released activations become NaN");
   take_signals();
   Trainer trainer(std::move(trainer_config), tokens, pool);
   log_info(trainer.engine().memory_plan().str());
   if (trainer.steps_done() >= config.train.max_steps)
     log_info(
         cat(config.run.dir, " has finished its ", config.train.max_steps, " steps; raise train.max_steps to go on"));
-  return trainer.run(stop_signal);
+  const TrainEnd end = trainer.run(stop_signal);
+  failpoint("run.end");
+  return end;
 }
 
 }  // namespace trireme

@@ -5,7 +5,6 @@
 #include "app/make_tokenizer.h"
 #include "base/error.h"
 #include "base/strings.h"
-#include "device/cuda.h"
 #include "optim/schedule.h"
 
 namespace trireme {
@@ -47,6 +46,10 @@ void check_data(Problems& problems, const RunConfig& c) {
         ".idx does not exist; set data.source to a text file "
         "or data.prefix to token files");
   }
+  if (!c.data.source.empty() && !std::filesystem::exists(c.data.source) && !std::filesystem::exists(c.data.prefix + ".idx")) {
+    add(problems, "data.source: ", c.data.source, " does not exist; set it to a .txt, .csv, .jsonl or .json file (tools/data/ makes "
+        "those of the recipes poetry-tiny and austen-tiny)");
+  }
 }
 
 void check_model(Problems& problems, const RunConfig& c, const ModelConfig& model) {
@@ -77,8 +80,8 @@ void check_layout(Problems& problems, const RunConfig& c) {
   if (p.sequence_parallel && p.tensor == 1) {
     add(problems, "parallel.sequence_parallel has no effect with parallel.tensor = 1; set it to false");
   }
-  if (c.device == DeviceKind::cuda && cuda_device_count() == 0) {
-    add(problems, "device: cuda, but this program finds no GPU it can use; set device: cpu");
+  if (c.device == DeviceKind::cuda) {
+    add(problems, "device: cuda is not supported by this version, which has no GPU kernels yet; set device: cpu");
   }
 }
 

@@ -39,12 +39,13 @@ class Descriptor {
   int fd_;
 };
 
+const char* kind_of(const struct stat& info) { return S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe"; }
+
 uint64_t regular_file_size(const Descriptor& file, const std::string& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) fail("stat", path);
   if (!S_ISREG(info.st_mode))
-    throw IoError(
-        cat(path, ": expected a regular file, found ", S_ISDIR(info.st_mode) ? "a folder" : "a device or pipe"));
+    throw IoError(cat(path, ": expected a regular file, found ", kind_of(info)));
   return static_cast<uint64_t>(info.st_size);
 }
 
@@ -142,8 +143,13 @@ FileSystem& real_file_system() {
   return fs;
 }
 
-AtomicFile::AtomicFile(std::string path, FileSystem& fs)
-    : fs_(fs), path_(std::move(path)), temporary_(cat(path_, ".tmp-", ::getpid())), fd_(fs.create(temporary_)) {
+AtomicFile::AtomicFile(std::string path, FileSystem& fs) : fs_(fs), path_(std::move(path)) {
+  struct stat info {};
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    throw IoError(cat(path_, ": expected a regular file or a free name to write to, found ", kind_of(info),
+                      "; choose another path"));
+  temporary_ = cat(path_, ".tmp-", ::getpid());
+  fd_ = fs_.create(temporary_);
   buffer_.reserve(kBufferBytes);
 }
 

@@ -53,7 +53,8 @@ class FileSystem {
 FileSystem& real_file_system();
 
 /// A file written from begin to end under a temporary name and renamed at commit(): the old content
-/// stays until then, and is never half-replaced. Not committed: the temporary file is removed.
+/// stays until then, and is never half-replaced. Not committed: the temporary file is removed. IoError where `path` is
+/// anything but a regular file or a free name: a rename would put a file in the place of a device or pipe.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path, FileSystem& fs = real_file_system());

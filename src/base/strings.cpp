@@ -184,4 +184,17 @@ size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t valid = std::min(find_invalid_utf8(text), text.size());
+    out += text.substr(0, valid);
+    text.remove_prefix(valid);
+    if (text.empty()) break;
+    utf8_append(out, 0xFFFD);
+    text.remove_prefix(1);
+  }
+  return out;
+}
+
 }  // namespace trireme

@@ -35,6 +35,8 @@ int utf8_length(std::string_view text, size_t i);
 /// The code point there; utf8_length must not be 0.
 uint32_t utf8_decode(std::string_view text, size_t i);
 void utf8_append(std::string& out, uint32_t code_point);
+/// `text` with U+FFFD for every byte that is not UTF-8.
+std::string replace_invalid_utf8(std::string_view text);
 /// Byte offset of the first byte that is not UTF-8, or npos.
 size_t find_invalid_utf8(std::string_view text);
 

@@ -99,6 +99,7 @@ class TreeBuilder final : public YAML::EventHandler {
     if (!map.keys.insert(text).second)
       fail(where_, mark.line + 1, cat("the key '", text, "' appears twice in this mapping"));
     map.container->members().emplace_back(text, Json());
+    map.container->members().back().second.line = mark.line + 1;
     map.key_next = false;
   }
 
@@ -116,6 +117,7 @@ class TreeBuilder final : public YAML::EventHandler {
       place = &open_.back().container->items().emplace_back();
     } else if (!open_.empty()) {
       place = &open_.back().container->members().back().second;
+      value.line = place->line;  // its key's: a block begins a line below it
       open_.back().key_next = true;
     }
     *place = std::move(value);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "checkpoint/block_file.h"
 #include "checkpoint/manifest.h"
@@ -108,6 +109,7 @@ class Writer {
   void write_text(std::string_view name, std::string_view text) {
     BlockFile file(folder_, std::string(name), fs_);
     file.write(text);
+    failpoint("checkpoint.file");
     manifest_.files.push_back(file.finish());
   }
 
@@ -126,6 +128,7 @@ class Writer {
       record.shape = tensor.shape;
       record.parts.push_back({manifest_.files.size(), planned.plan.offsets[i], tensor.box});
     }
+    failpoint("checkpoint.file");
     manifest_.files.push_back(file.finish());
   }
 
@@ -198,6 +201,7 @@ SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const 
   writer.manifest().state_hash = hash_text(kTrainerStateName, content.trainer_state.dump());
   write_files(plan, writer);
   sync_folders(run_dir, folder, fs);
+  failpoint("checkpoint.before_manifest");
   const std::string manifest = cat(folder, "/", kManifestName);
   try {
     write_file(manifest, manifest_text(writer.manifest()), fs);
@@ -209,6 +213,7 @@ SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const 
     }
     throw;
   }
+  failpoint("checkpoint.after_manifest");
   return {folder, writer.manifest().state_hash, plan.bytes()};
 }
 

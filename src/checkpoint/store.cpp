@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
 
@@ -56,6 +57,7 @@ void remove_tree(const files::path& folder, FileSystem& fs) {
       remove_tree(path, fs);
     else
       fs.remove(path.string());
+    failpoint("checkpoint.removed_file");
   }
   fs.remove(folder.string());
 }
@@ -116,6 +118,7 @@ void apply_retention(const std::string& run_dir, int64_t keep_last, const OnSkip
     const files::path trash = path.parent_path() / cat(kTrashPrefix, path.filename().string());
     fs.rename(path.string(), trash.string());
     fs.sync_directory(path.parent_path().string());  // before any of its files goes
+    failpoint("checkpoint.trash");
     remove_tree(trash, fs);
   }
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 
 namespace trireme {
 namespace {
@@ -250,6 +251,7 @@ void IndexedWriter::commit(std::string_view sidecar) {
   }
   bin_.commit();
   json.commit();
+  failpoint("prepare.before_index");
   idx.commit();
 }
 

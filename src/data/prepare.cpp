@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "data/indexed.h"
@@ -140,6 +141,7 @@ TokenFileInfo prepare(const PrepareOptions& options, EncodeFunction encode, Thre
     while (read_block(block, *reader, info)) {
       encode_block(block, options, encode, pool);
       write_block(block, options, source.file, writer, info);
+      failpoint("prepare.block");
       state.bytes = bytes_before + static_cast<int64_t>(reader->position());
       state.documents = info.documents;
       state.tokens = info.tokens;

@@ -1,7 +1,9 @@
 #include "exec/runner.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "base/failpoint.h"
 #include "base/numeric.h"
 #include "ops/basic.h"
 
@@ -41,7 +43,8 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
   temp_ = arena("temp", &ArenaSizes::temp);
   carry_ = arena("carry", &ArenaSizes::carry);
   const Shape shape{options.tokens, model.hidden_size};
-  for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1], &gradient_}) *t = carry_.take(options.activation_dtype, shape);
+  for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1]}) *t = carry_.take(options.activation_dtype, shape);
+  if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
 
   ctx_.device = sizes == nullptr ? kMeta : kCpu;
   ctx_.pool = &pool;
@@ -61,7 +64,7 @@ std::string Runner::unit_name(int unit) const {
 double Runner::step(std::span<const Batch> batches, int64_t step) {
   CHECK(static_cast<int>(batches.size()) == options_.micro_batches, batches.size(), " micro-batches, planned ", options_.micro_batches);
   count_ = {};
-  ctx_.step = step;
+  if (!failpoint("runner.random_step")) ctx_.step = step;
   ctx_.train = true;
   loss_sum_ = 0;
   grads_->zero(ctx_);
@@ -124,6 +127,7 @@ void Runner::forward(const Batch& batch, int slot) {
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
     params_.acquire(u);
+    failpoint("runner.forward");
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
     params_.release(u);
     rebuild_.release(rebuilt);
@@ -157,6 +161,7 @@ void Runner::backward(const Batch& batch, int slot) {
     params_.acquire(u);
     grads_->acquire(ctx_, u);
     if (options_.recompute == Recompute::block && u > 0) rebuild(batch, slot, u);
+    failpoint("runner.backward");
     model_.units[static_cast<size_t>(u)]->backward(ctx_, batch, slot, g);
     grads_->publish(ctx_, u);
     params_.release(u);
@@ -182,6 +187,7 @@ double Runner::evaluate(const Batch& batch) {
     const Tensor x = stream_.delta.defined() ? rebuild_.take(options_.activation_dtype, shape) : Tensor();
     const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
     params_.acquire(u);
+    failpoint("runner.evaluate");
     model_.units[static_cast<size_t>(u)]->forward(ctx_, batch, schedule_.slots, stream_, x, out);
     params_.release(u);
     stream_ = out;
@@ -212,32 +218,32 @@ void Runner::set_poison(bool on) {
   for (Arena* arena : {&rebuild_, &temp_}) arena->set_poison(on);
 }
 
-Plan plan_step(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
+Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
                std::span<const Segment> segments) {
   ParamTable& table = model.params;
   ParamStore params(table, layout, param_dtype, kMeta, *groups.dp);
-  GradStore grads(table, layout, kMeta, groups);
   Batch batch;
   const auto meta = [&](DType dtype) { return Tensor(nullptr, dtype, kMeta, {options.tokens}); };
   batch.tokens = batch.targets = batch.positions = meta(DType::i32);
   batch.weights = meta(DType::f32);
   batch.sample_ids = meta(DType::i64);
   batch.segments = segments;
-  const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);
 
   Plan plan;
   plan.parameter_bytes = params.bytes();
-  plan.gradient_bytes = grads.bytes();
-  {
+  std::optional<GradStore> grads;
+  if (options.micro_batches > 0) plan.gradient_bytes = grads.emplace(table, layout, kMeta, groups).bytes();
+  Runner runner(model, params, grads ? &*grads : nullptr, groups, options, pool, nullptr);
+  if (grads) {
+    const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);
     RunnerOptions plain = options;
     plain.recompute = Recompute::none;
-    Runner runner(model, params, &grads, groups, plain, pool, nullptr);
+    Runner without_recompute(model, params, &*grads, groups, plain, pool, nullptr);
+    without_recompute.step(batches, 0);
+    plan.model_flops = without_recompute.count().matmul_flops;
     runner.step(batches, 0);
-    plan.model_flops = runner.count().matmul_flops;
+    plan.step = runner.count();
   }
-  Runner runner(model, params, &grads, groups, options, pool, nullptr);
-  runner.step(batches, 0);
-  plan.step = runner.count();
   runner.evaluate(batch);
   plan.arenas = runner.peaks();
   return plan;

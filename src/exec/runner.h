@@ -30,7 +30,7 @@ struct RunnerOptions {
   Recompute recompute = Recompute::none;
   DType activation_dtype = DType::f32;
   int64_t tokens = 0;  // of a micro-batch, at most
-  int micro_batches = 1;
+  int micro_batches = 1;  // of a step; 0: evaluate() only
   uint64_t seed = 0;
 };
 
@@ -43,7 +43,7 @@ struct ArenaSizes {
 
 class Runner {
  public:
-  /// `sizes` null: planning on the meta device.
+  /// `grads` null: evaluate() only. `sizes` null: planning on the meta device.
   Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options, ThreadPool& pool,
          const ArenaSizes* sizes);
 
@@ -98,8 +98,9 @@ struct Plan {
   double model_flops = 0;  // matrix products of one step without recompute
 };
 
-/// Plans a step for this rank of `groups`. Binds the model's parameters to nothing; make the real stores afterwards.
-Plan plan_step(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
+/// Plans a step, if there is one, and an evaluation for this rank of `groups`. Binds the model's parameters to nothing;
+/// make the real stores afterwards.
+Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
                std::span<const Segment> segments);
 
 }  // namespace trireme

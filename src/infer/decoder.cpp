@@ -17,7 +17,6 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
       lengths_(static_cast<size_t>(config.sequences)),
       max_tokens_(std::max<int64_t>(std::min(kPrefillTokens, config.capacity), config.sequences)) {
   layout_.emplace(model_.params, model_.num_units(), 0, model_.num_units(), single_, 0);
-  params_.emplace(model_.params, *layout_, config.param_dtype, kCpu, single_);
   const ModelConfig& m = config.model;
   const Shape shape{config.sequences * config.capacity, m.num_key_value_heads, m.head_dim};
   const int64_t half = shape.numel() * dtype_size(config.param_dtype);
@@ -32,25 +31,25 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   for (const auto& unit : model_.units) unit->set_slots(1);
   logits_ = Buffer("logits", kCpu, config.sequences * m.vocab_size * dtype_size(DType::f32));
   plan();
+  params_.emplace(model_.params, *layout_, config.param_dtype, kCpu, single_);
 }
 
-/// Runs the largest pass on the meta device and makes arenas of its peaks.
+/// Runs a pass of every size on the meta device and makes arenas of their peaks: a product of fewer rows may be cut into
+/// larger tiles, so the largest pass need not be the dearest one.
 void Decoder::plan() {
   Arenas planned{Arena::planning("keep"), Arena::planning("temp"), Arena::planning("stream")};
-  segments_.assign(1, {0, static_cast<int32_t>(max_tokens_), 0, static_cast<int32_t>(max_tokens_), 0, 0});
-  Batch largest = batch(max_tokens_);
-  const std::vector<KvView> none;
-  largest.kv = none;
   Ctx ctx;
   ctx.device = kMeta;
-  const auto bind = [&](Device device) {
-    params_.emplace(model_.params, *layout_, config_.param_dtype, device, single_);
-  };
-  bind(kMeta);
-  const int64_t rows = std::min<int64_t>(config_.sequences, max_tokens_);
-  run(ctx, planned, largest, max_tokens_ - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
-  bind(kCpu);
-  arenas_ = {Arena("keep", kCpu, planned.keep.peak()), Arena("temp", kCpu, planned.temp.peak()), Arena("stream", kCpu, planned.stream.peak())};
+  params_.emplace(model_.params, *layout_, config_.param_dtype, kMeta, single_);
+  for (int64_t n = 1; n <= max_tokens_; ++n) {
+    segments_.assign(1, {0, static_cast<int32_t>(n), 0, static_cast<int32_t>(n), 0, 0});
+    Batch pass = batch(n);
+    pass.kv = {};
+    const int64_t rows = std::min<int64_t>(config_.sequences, n);
+    run(ctx, planned, pass, n - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
+  }
+  arenas_ = {Arena("keep", kCpu, planned.keep.peak()), Arena("temp", kCpu, planned.temp.peak()),
+             Arena("stream", kCpu, planned.stream.peak())};
 }
 
 void Decoder::load(const WeightFiles& files) {

@@ -72,7 +72,12 @@ Generator::Generator(LoadedModel model, ThreadPool& pool) : model_(std::move(mod
 std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
   std::vector<int32_t> ids;
   const auto start = model_.config.bos_token_id >= 0 ? std::optional(static_cast<int32_t>(model_.config.bos_token_id)) : model_.tokenizer.eos_id();
-  if (!options.raw_prompt && start) ids.push_back(*start);
+  if (!options.raw_prompt && start) {
+    if (*start >= model_.tokenizer.vocab_size())
+      throw ConfigError(cat(model_.folder, "/config.json: bos_token_id is ", *start, ", but the tokenizer has ", model_.tokenizer.vocab_size(),
+                            " tokens; correct it or give --raw-prompt"));
+    ids.push_back(*start);
+  }
   const std::vector<int32_t> text = model_.tokenizer.encode(prompt);
   ids.insert(ids.end(), text.begin(), text.end());
   if (ids.empty()) throw ConfigError("the prompt is empty and this tokenizer has no token that begins a document; give --prompt");
@@ -82,7 +87,9 @@ std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const Gene
 std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options, const OnText& on_text,
                                             GenerateStats* stats) {
   options.sampling.validate();
-  if (options.max_new_tokens < 1) throw ConfigError(cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 or more"));
+  const int64_t positions = model_.config.max_position_embeddings;
+  if (options.max_new_tokens < 1 || options.max_new_tokens > positions)
+    throw ConfigError(cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 to ", positions, ", the model's positions"));
   for (const std::string& stop : options.stop)
     if (stop.empty()) throw ConfigError("an empty stop string would end every text at once");
   std::vector<Sequence> all;
@@ -91,8 +98,8 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
     all.push_back({i, prompt_ids(prompts[i], options), StreamDecoder(model_.tokenizer), StopFilter(options.stop), {}});
     capacity = std::max(capacity, static_cast<int64_t>(all.back().history.size()) + options.max_new_tokens);
   }
-  if (capacity > model_.config.max_position_embeddings)
-    throw ConfigError(cat("prompt and new tokens need ", capacity, " positions, the model has ", model_.config.max_position_embeddings,
+  if (capacity > positions)
+    throw ConfigError(cat("prompt and new tokens need ", capacity, " positions, the model has ", positions,
                           "; shorten the prompt or lower --max-new-tokens"));
   if (all.empty()) return {};
 
@@ -106,8 +113,9 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
   const auto finish = [&](Sequence& s, const char* reason) {
     s.done = true;
     s.out.finish_reason = reason;
+    if (s.filter.found()) return;  // bytes behind the stop string are not text
     std::string rest = s.filter.push(s.decoder.finish());
-    if (!s.filter.found()) rest += s.filter.finish();
+    rest += s.filter.finish();
     s.out.text += rest;
     if (on_text && !rest.empty()) on_text(s.prompt, rest);
   };

@@ -24,14 +24,16 @@ class Sampler {
   Sampler(const SamplingParams& params, int64_t vocab_size);
 
   /// The token after `history` (prompt included) in sequence `sequence`. `logits` (V) is overwritten. Ties go to the
-  /// smaller id.
+  /// smaller id. NumericError where a logit is NaN or Inf.
   int32_t next(std::span<float> logits, std::span<const int32_t> history, int64_t sequence);
 
  private:
   void penalise(std::span<float> logits, std::span<const int32_t> history);
+  template <class Likelier>
+  size_t nucleus(size_t kept, double& total, const Likelier& likelier);
   SamplingParams params_;
-  std::vector<int32_t> order_;
-  std::vector<float> probabilities_;
+  std::vector<int32_t> order_;        // ids
+  std::vector<float> probabilities_;  // by id, not normalised
   std::vector<bool> seen_;
 };
 

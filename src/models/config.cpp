@@ -8,6 +8,8 @@
 namespace trireme {
 namespace {
 
+constexpr int64_t kMaxHidden = 1 << 18;
+
 // Keys that other tools write and that change nothing here.
 constexpr std::string_view kIgnored[] = {
     "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "pretraining_tp", "_name_or_path",
@@ -20,7 +22,9 @@ constexpr std::string_view kIgnored[] = {
 /// Reads keys of one object and remembers which were known, so that the rest can be refused.
 class Reader {
  public:
-  explicit Reader(const Json& json) : json_(json) {}
+  explicit Reader(const Json& json, std::string prefix = "model.") : json_(json), prefix_(std::move(prefix)) {
+    if (!json.is_object()) throw ConfigError(cat(prefix_, ": expected a mapping, found ", kind_name(json.kind())));
+  }
 
   const Json* find(std::string_view key) {
     known_.push_back(key);
@@ -43,12 +47,12 @@ class Reader {
   void require(std::string_view key, const std::string& value) {
     std::string found = value;
     read(key, found);
-    if (found != value) throw ConfigError(cat("model.", key, ": '", found, "' is not supported, only '", value, "'"));
+    if (found != value) throw ConfigError(cat(prefix_, key, ": '", found, "' is not supported, only '", value, "'"));
   }
   void require(std::string_view key, bool value) {
     bool found = value;
     read(key, found);
-    if (found != value) throw ConfigError(cat("model.", key, ": ", found ? "true" : "false", " is not supported"));
+    if (found != value) throw ConfigError(cat(prefix_, key, ": ", found ? "true" : "false", " is not supported"));
   }
   /// Token ids may be one number or a list, of which the first counts.
   void read_token(std::string_view key, int64_t& to) {
@@ -62,21 +66,22 @@ class Reader {
     for (const Json::Member& member : json_.members()) {
       if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
       if (std::find(std::begin(kIgnored), std::end(kIgnored), member.first) != std::end(kIgnored)) continue;
-      throw ConfigError(cat(member.second.line > 0 ? cat("line ", member.second.line, ": ") : "", "unknown key 'model.", member.first, "'",
+      throw ConfigError(cat(member.second.line > 0 ? cat("line ", member.second.line, ": ") : "", "unknown key '", prefix_, member.first, "'",
                             did_you_mean(member.first, known_)));
     }
   }
 
  private:
   template <class F>
-  static auto wrap(std::string_view key, F read) -> decltype(read()) {
+  auto wrap(std::string_view key, F read) const -> decltype(read()) {
     try {
       return read();
     } catch (const ConfigError& e) {
-      throw ConfigError(cat("model.", key, ": ", e.what()));
+      throw ConfigError(cat(prefix_, key, ": ", e.what()));
     }
   }
   const Json& json_;
+  std::string prefix_;
   std::vector<std::string_view> known_;
 };
 
@@ -85,7 +90,7 @@ void read_gpt2(Reader& r, ModelConfig& c) {
   r.read("n_layer", c.num_hidden_layers);
   r.read("n_head", c.num_attention_heads);
   r.read("n_positions", c.max_position_embeddings);
-  c.intermediate_size = 4 * c.hidden_size;
+  c.intermediate_size = 4 * std::min(c.hidden_size, kMaxHidden);
   r.read("n_inner", c.intermediate_size);
   c.num_key_value_heads = c.num_attention_heads;
   c.head_dim = c.num_attention_heads > 0 ? c.hidden_size / c.num_attention_heads : 0;
@@ -105,7 +110,7 @@ void read_rope(Reader& r, ModelConfig& c) {
   for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {
     const Json* scaling = r.find(key);
     if (scaling == nullptr) continue;
-    Reader s(*scaling);
+    Reader s(*scaling, cat("model.", key, "."));
     std::string type = "default";
     s.read("type", type);
     s.read("rope_type", type);
@@ -122,6 +127,30 @@ void read_rope(Reader& r, ModelConfig& c) {
     else if (type != "default")
       throw ConfigError(cat("model.", key, ": type '", type, "' is not supported, only default, linear and llama3"));
   }
+}
+
+/// The window of every layer. Qwen's files say which layers have one, by name or by the first; we run all or none.
+int64_t read_window(Reader& r, const ModelConfig& c) {
+  int64_t window = 0, first = -1;
+  bool used = c.model_type == "mistral";
+  r.read("sliding_window", window);
+  if (c.model_type == "llama") {
+    if (window > 0) throw ConfigError("model.sliding_window: model_type llama has no window; mistral, qwen2 and qwen3 have");
+    return 0;
+  }
+  r.read("use_sliding_window", used);
+  if (!used || window == 0 || c.model_type == "mistral") return used ? window : 0;
+
+  r.read("max_window_layers", first);
+  int64_t windowed = first < 0 ? -1 : first >= c.num_hidden_layers ? 0 : c.num_hidden_layers - first;
+  if (const Json* types = r.find("layer_types")) {
+    windowed = 0;
+    for (const Json& type : types->items()) windowed += type.as_string() == "sliding_attention" ? 1 : 0;
+  }
+  if (windowed < 0) throw ConfigError("model.use_sliding_window needs max_window_layers, the first layer with a window: 0 for all of them");
+  if (windowed != 0 && windowed != c.num_hidden_layers)
+    throw ConfigError(cat("model.sliding_window: ", windowed, " of ", c.num_hidden_layers, " layers have it; only all or none are supported"));
+  return windowed > 0 ? window : 0;
 }
 
 void read_llama(Reader& r, ModelConfig& c) {
@@ -145,16 +174,13 @@ void read_llama(Reader& r, ModelConfig& c) {
     c.out_bias = c.qkv_bias;
   }
   if (c.model_type == "llama") r.read("mlp_bias", c.mlp_bias);
-  int64_t window = 0;
-  bool use_window = c.model_type == "mistral";
-  r.read("sliding_window", window);
-  r.read("use_sliding_window", use_window);
-  if (use_window) c.sliding_window = window;
+  c.sliding_window = read_window(r, c);
   read_rope(r, c);
 }
 
-void require_at_least(std::string_view key, int64_t value, int64_t least) {
-  if (value < least) throw ConfigError(cat("model.", key, " is ", value, ", expected at least ", least));
+/// Upper limits are beyond any model, and small enough that the bytes of all parameters together fit 64 bits.
+void require_within(std::string_view key, int64_t value, int64_t least, int64_t most) {
+  if (value < least || value > most) throw ConfigError(cat("model.", key, " is ", value, ", expected ", least, " to ", most));
 }
 
 }  // namespace
@@ -191,19 +217,20 @@ ModelConfig ModelConfig::from_json(const Json& given) {
 
 void ModelConfig::validate() const {
   const bool gpt = is_gpt2();
-  require_at_least("vocab_size", vocab_size, 0);
-  require_at_least(gpt ? "n_embd" : "hidden_size", hidden_size, 1);
-  require_at_least(gpt ? "n_layer" : "num_hidden_layers", num_hidden_layers, 1);
-  require_at_least(gpt ? "n_head" : "num_attention_heads", num_attention_heads, 1);
-  require_at_least("num_key_value_heads", num_key_value_heads, 1);
-  require_at_least(gpt ? "n_inner" : "intermediate_size", intermediate_size, 1);
-  require_at_least(gpt ? "n_positions" : "max_position_embeddings", max_position_embeddings, 1);
+  require_within("vocab_size", vocab_size, 0, 1 << 27);
+  require_within(gpt ? "n_embd" : "hidden_size", hidden_size, 1, kMaxHidden);
+  require_within(gpt ? "n_layer" : "num_hidden_layers", num_hidden_layers, 1, 1 << 12);
+  require_within(gpt ? "n_head" : "num_attention_heads", num_attention_heads, 1, 1 << 12);
+  require_within("num_key_value_heads", num_key_value_heads, 1, 1 << 12);
+  require_within(gpt ? "n_inner" : "intermediate_size", intermediate_size, 1, 1 << 22);
+  require_within(gpt ? "n_positions" : "max_position_embeddings", max_position_embeddings, 1, 1 << 26);
+  require_within("sliding_window", sliding_window, 0, 1 << 26);
   if (gpt && hidden_size % num_attention_heads != 0)
     throw ConfigError(cat("model.n_head is ", num_attention_heads, ", which does not divide n_embd ", hidden_size));
-  if (!gpt && head_dim * num_attention_heads != hidden_size && hidden_size % num_attention_heads != 0 && head_dim == hidden_size / num_attention_heads)
+  if (!gpt && hidden_size % num_attention_heads != 0 && head_dim == hidden_size / num_attention_heads)
     throw ConfigError(cat("model.num_attention_heads is ", num_attention_heads, ", which does not divide hidden_size ", hidden_size,
                           "; set head_dim where that is meant"));
-  require_at_least("head_dim", head_dim, 1);
+  require_within("head_dim", head_dim, 1, 1 << 12);
   if (num_attention_heads % num_key_value_heads != 0)
     throw ConfigError(cat("model.num_key_value_heads is ", num_key_value_heads, ", which does not divide num_attention_heads ", num_attention_heads));
   if (!gpt && head_dim % 2 != 0) throw ConfigError(cat("model.head_dim is ", head_dim, "; rotary positions need an even one"));
@@ -258,13 +285,17 @@ Json ModelConfig::to_json() const {
     }
     if (model_type == "llama" || model_type == "qwen3") put("attention_bias", qkv_bias);
     if (model_type == "llama") put("mlp_bias", mlp_bias);
-    if (sliding_window > 0) put("sliding_window", sliding_window);
-    if (sliding_window > 0 && model_type != "mistral") put("use_sliding_window", true);
+    if (model_type == "mistral") put("sliding_window", sliding_window > 0 ? Json(sliding_window) : Json());  // absent would mean 4096
+    if (sliding_window > 0 && model_type != "mistral") {
+      put("sliding_window", sliding_window);
+      put("use_sliding_window", true);
+      put("max_window_layers", int64_t{0});
+    }
   }
   put("tie_word_embeddings", tie_word_embeddings);
   put("initializer_range", initializer_range);
-  if (bos_token_id >= 0) put("bos_token_id", bos_token_id);
-  if (eos_token_id >= 0) put("eos_token_id", eos_token_id);
+  put("bos_token_id", bos_token_id >= 0 ? Json(bos_token_id) : Json());  // absent, transformers would take its own ids
+  put("eos_token_id", eos_token_id >= 0 ? Json(eos_token_id) : Json());
   return j;
 }
 

@@ -25,7 +25,8 @@ void check_inputs(const char* op, const Ctx& ctx, const Tensor& q, const Tensor&
   CHECK(k.size(1) > 0 && q.size(1) % k.size(1) == 0, op, ": ", q.size(1), " query heads on ", k.size(1), " of keys");
   check_shape(op, "lse", lse, {q.size(0), q.size(1)});
   check_dtype(op, "lse", lse, DType::f32);
-  CHECK(args.window >= 0 && args.dropout >= 0 && args.dropout < 1, op, ": window ", args.window, ", dropout ", args.dropout);
+  CHECK(args.window >= 0 && args.dropout >= 0 && args.dropout < 1, op, ": window ", args.window, ", dropout ",
+        args.dropout);
   if (ctx.train && args.dropout > 0) check_vector(op, "sample_ids", args.sample_ids, q.size(0), DType::i64);
   for (const Segment& s : args.segments)
     CHECK(s.q_begin >= 0 && s.q_len >= 0 && int64_t{s.q_begin} + s.q_len <= q.size(0) && s.k_begin >= 0 &&

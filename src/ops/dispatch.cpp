@@ -33,8 +33,8 @@ void check_rows_finite(const char* op, const Tensor& whole, const Tensor& part, 
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t col = first_nonfinite(part.dtype, part.as<char>() + r * stride * dtype_size(part.dtype), cols);
     if (col >= 0)
-      throw NumericError(cat(op, ": the result ", whole.str(), " has a NaN or Inf first in row ", row_begin + r,
-                             ", column ", col));
+      throw NumericError(
+          cat(op, ": the result ", whole.str(), " has a NaN or Inf first in row ", row_begin + r, ", column ", col));
   }
 }
 

@@ -2,6 +2,7 @@
 #include "ops/matmul.h"
 
 #include "ops/cost.h"
+#include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
 #include "ops/dispatch.h"
 
@@ -41,5 +42,7 @@ void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {
   cpu::sum_rows(ctx, out, x);
   end_op(ctx, op, out);
 }
+
+std::string matmul_library() { return cpu::blas_name(); }
 
 }  // namespace trireme

@@ -1,6 +1,8 @@
 // Matrix products. Storage f32, bf16 or f16 for every operand; sums in f32.
 #pragma once
 
+#include <string>
+
 #include "tensor/ctx.h"
 
 namespace trireme {
@@ -16,6 +18,9 @@ struct MatmulOptions {
 /// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,
 /// any row stride. c must not overlap a or b.
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
+
+/// The library that computes large f32 products on the CPU, with the kernels it chose for this machine.
+std::string matmul_library();
 
 /// out (C), f32, added: the sum over the rows of x (N, C). Fixed order of sums.
 void sum_rows(Ctx& ctx, Tensor out, const Tensor& x);

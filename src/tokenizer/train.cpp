@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -27,10 +28,18 @@ void check_special(const std::vector<std::string>& tokens) {
   }
 }
 
+/// Characters of which `bytes` holds at least a part.
+int64_t characters_touched(std::string_view bytes) {
+  int64_t count = 0;
+  for (size_t i = 0; i < bytes.size(); ++i) count += i == 0 || (static_cast<uint8_t>(bytes[i]) & 0xC0) != 0x80;
+  return count;
+}
+
 /// The tokens and merges so far.
 class Growth {
  public:
-  explicit Growth(const std::vector<std::string>& special) : special_(special) {
+  Growth(const std::vector<std::string>& special, int64_t max_token_length)
+      : special_(special), max_length_(max_token_length > 0 ? max_token_length : INT64_MAX) {
     for (const uint8_t byte : alphabet_order()) {
       byte_ids_[byte] = static_cast<int32_t>(spec_.tokens.size());
       spec_.tokens.emplace_back(1, static_cast<char>(byte));
@@ -40,11 +49,12 @@ class Growth {
   int32_t byte_id(char byte) const { return byte_ids_[static_cast<uint8_t>(byte)]; }
   size_t num_tokens() const { return spec_.tokens.size(); }
 
-  /// The new token that the pair becomes, or none where the files would take it for a special token. It is
+  /// The new token that the pair becomes, or none where it is too long or the files would take it for a special one. It is
   /// always new: what merges make of a string between two token borders depends on nothing outside.
   std::optional<int32_t> join(SymbolPair pair) {
     const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
     std::string bytes = spec_.tokens[static_cast<size_t>(left)] + spec_.tokens[static_cast<size_t>(right)];
+    if (characters_touched(bytes) > max_length_) return std::nullopt;
     if (std::find(special_.begin(), special_.end(), spell_bytes(bytes)) != special_.end()) return std::nullopt;
     const auto product = static_cast<int32_t>(spec_.tokens.size());
     spec_.tokens.push_back(std::move(bytes));
@@ -65,6 +75,7 @@ class Growth {
 
  private:
   const std::vector<std::string>& special_;
+  int64_t max_length_;
   TokenizerSpec spec_;
   std::array<int32_t, 256> byte_ids_{};
 };
@@ -96,7 +107,7 @@ void BpeTrainer::add(std::string_view text) {
 }
 
 Tokenizer BpeTrainer::train() const {
-  Growth growth(options_.special_tokens);
+  Growth growth(options_.special_tokens, options_.max_token_length);
   PairCounts counts;
   std::vector<int32_t> ids;
   for (const auto& [piece, count] : counts_) {

@@ -17,6 +17,9 @@ Model make_model(const EngineConfig& c, Group& tp) {
 }
 
 ModelLayout make_layout(Model& model, const EngineConfig& c, const Groups& groups) {
+  if (c.zero_stage >= 2 && groups.pp->size() > 1)
+    throw ConfigError(cat("parallel.zero_stage=", c.zero_stage, " with parallel.pipeline=", groups.pp->size(),
+                          " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1"));
   const StageRange stage = StageRange::of(model.num_units(), groups.pp->size(), groups.pp->rank());
   return {model.params, model.num_units(), stage.first, stage.end_with_head(), *groups.dp, c.zero_stage};
 }
@@ -29,17 +32,17 @@ RunnerOptions runner_options(const EngineConfig& c) {
           .seed = c.seed};
 }
 
-MemoryPlan make_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups, ThreadPool& pool) {
+MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups, ThreadPool& pool) {
   std::vector<Segment> segments(static_cast<size_t>(c.micro_batch_size));
   for (int64_t b = 0; b < c.micro_batch_size; ++b) {
     const int32_t begin = static_cast<int32_t>(b * c.sequence_length), length = static_cast<int32_t>(c.sequence_length);
     segments[static_cast<size_t>(b)] = {begin, length, begin, length, 0, 0};
   }
-  const Plan step = plan_step(model, layout, groups, runner_options(c), c.precision.param_dtype, pool, segments);
+  const Plan step = make_plan(model, layout, groups, runner_options(c), c.precision.param_dtype, pool, segments);
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
   plan.gradients = step.gradient_bytes;
-  plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
+  if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
   plan.arenas = step.arenas;
   plan.step = step.step;
   plan.model_flops = step.model_flops;
@@ -62,24 +65,26 @@ std::string MemoryPlan::str() const {
   return "plan of a rank\n" + row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
          row("gradients", gradients, "") + row("optimizer state", optimizer, "") +
          row("activations kept", keep, cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
-         row("rebuilt in backward", arenas.rebuild, "") + row("scratch", arenas.temp, "") + row("between units", arenas.carry, "") +
+         row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") + row("between units", arenas.carry, "") +
          row("total", total(), cat(number(step.flops / 1e9, 4), " GFLOP a step"));
 }
 
 MemoryPlan Engine::plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool) {
   Model model = make_model(config, *groups.tp);
   const ModelLayout layout = make_layout(model, config, groups);
-  return make_plan(model, layout, config, groups, pool);
+  return make_memory_plan(model, layout, config, groups, pool);
 }
 
 Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool)
     : config_(config), groups_(groups), pool_(pool), model_(make_model(config, *groups.tp)) {
   layout_.emplace(make_layout(model_, config, groups));
-  plan_ = make_plan(model_, *layout_, config, groups, pool);
+  plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
   params_.emplace(model_.params, *layout_, config.precision.param_dtype, kCpu, *groups.dp);
-  grads_.emplace(model_.params, *layout_, kCpu, groups);
-  optimizer_.emplace(*layout_, config.precision.param_dtype, kCpu, config.optimizer);
-  runner_.emplace(model_, *params_, &*grads_, groups, runner_options(config), pool, &plan_.arenas);
+  if (config.micro_batches > 0) {
+    grads_.emplace(model_.params, *layout_, kCpu, groups);
+    optimizer_.emplace(*layout_, config.precision.param_dtype, kCpu, config.optimizer);
+  }
+  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config), pool, &plan_.arenas);
 }
 
 void Engine::initialise() {
@@ -87,7 +92,9 @@ void Engine::initialise() {
   weights_changed();
 }
 
-void Engine::weights_changed() { optimizer_->reset_master(runner_->ctx(), *params_); }
+void Engine::weights_changed() {
+  if (optimizer_) optimizer_->reset_master(runner_->ctx(), *params_);
+}
 
 double Engine::forward_backward(std::span<const Batch> batches, int64_t step) {
   const double loss = runner_->step(batches, step);
@@ -120,7 +127,7 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
 }
 
 int64_t Engine::allocated_bytes() const {
-  return params_->bytes() + grads_->bytes() + optimizer_->bytes() + plan_.arenas.total();
+  return params_->bytes() + (grads_ ? grads_->bytes() + optimizer_->bytes() : 0) + plan_.arenas.total();
 }
 
 }  // namespace trireme

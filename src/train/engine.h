@@ -19,13 +19,13 @@ struct EngineConfig {
   MemoryConfig memory;
   int zero_stage = 0;
   int64_t micro_batch_size = 1, sequence_length = 0;
-  int micro_batches = 1;  // of this rank, a step
+  int micro_batches = 1;  // of this rank, a step; 0: evaluate() only, without gradients and optimizer
   uint64_t seed = 0;
 
   int64_t tokens() const { return micro_batch_size * sequence_length; }
 };
 
-/// Bytes that training takes on this rank, known before anything is allocated.
+/// Bytes that an engine takes on this rank, known before anything is allocated.
 struct MemoryPlan {
   int64_t parameters = 0, gradients = 0, optimizer = 0;
   ArenaSizes arenas;
@@ -69,9 +69,9 @@ class Engine {
 
   ParamTable& params() { return model_.params; }
   ParamStore& param_store() { return *params_; }
-  const GradStore& grad_store() const { return *grads_; }
+  const GradStore& grad_store() const { return *grads_; }  // of an engine that trains
   const ModelLayout& layout() const { return *layout_; }
-  const AdamW& optimizer() const { return *optimizer_; }
+  const AdamW& optimizer() const { return *optimizer_; }  // of an engine that trains
   const EngineConfig& config() const { return config_; }
 
  private:

@@ -6,12 +6,14 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/model_io.h"
 #include "checkpoint/save.h"
 #include "checkpoint/store.h"
 #include "data/loader.h"
+#include "ops/matmul.h"
 #include "optim/schedule.h"
 #include "train/evaluate.h"
 #include "train/gemm_rate.h"
@@ -52,6 +54,8 @@ Trainer::Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool&
       pool_(pool),
       engine_(config_.engine, {&single_, &single_, &single_, &single_}, pool),
       spikes_(config_.train.spike_z_score, config_.train.spike_window) {
+  if (config_.eval.every > 0) require_evaluation(tokens_, validation_part(), config_.data);
+  engine_.set_poison(config_.poison);
   restore();
 }
 
@@ -111,7 +115,7 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
   engine_.weights_changed();
   for (const AdamW::Piece& piece : engine_.optimizer().pieces()) checkpoint.optimizer(state_name(piece)).read(whole_values(piece));
   step_ = saved_step_ = state.at("step").as_integer();
-  samples_ = state.at("samples").as_integer();
+  if (!failpoint("restore.samples")) samples_ = state.at("samples").as_integer();
   trained_tokens_ = state.at("tokens").as_integer();
   spikes_.restore(state.at("spike_losses"));
   log_info(cat("continuing from ", checkpoint.path(), " after step ", step_));
@@ -145,9 +149,10 @@ void Trainer::save_or_warn() {
   }
 }
 
+DocumentRange Trainer::validation_part() const { return split_documents(config_.data.split, tokens_.num_documents())[1]; }
+
 double Trainer::evaluate() {
-  const DocumentRange validation = split_documents(config_.data.split, tokens_.num_documents())[1];
-  return evaluate_part(engine_, tokens_, validation, config_.data, config_.eval.max_batches).loss;
+  return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches).loss;
 }
 
 StepRecord Trainer::train_step(std::span<const Batch> batches) {
@@ -155,11 +160,13 @@ StepRecord Trainer::train_step(std::span<const Batch> batches) {
   record.loss = engine_.forward_backward(batches, step_);
   record.grad_norm = engine_.gradient_norm(batches, step_);
   record.lr = learning_rate(config_.schedule, {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size}, step_);
+  failpoint("train.update");
   record.skipped = spikes_.is_spike(record.loss);
   if (record.skipped)
     log_warn(cat("step ", step_ + 1, ": loss ", number(record.loss, 5), " is a spike; the update is left out"));
   else
     engine_.update(step_, record.lr, record.grad_norm);
+  failpoint("train.updated");
   ++step_;
   samples_ += config_.data.global_batch_size;
   record.step = step_;
@@ -178,6 +185,7 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
   LogWindow window;
   LogWindow::Machine machine;
   machine.gemm_rate = measure_gemm_rate(pool_);
+  log_info(cat("products by ", matmul_library(), ": ", number(machine.gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(), " threads"));
   machine.flops_per_token = engine_.memory_plan().model_flops / static_cast<double>(config_.engine.tokens() * config_.engine.micro_batches);
   std::unique_ptr<SampleOrder> order = make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
   const int64_t steps_per_epoch = std::max<int64_t>(1, order->samples_per_epoch() / config_.data.global_batch_size);
@@ -189,6 +197,7 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
 
   while (step_ < last && stop.load() == 0) {
     const double begin = now_seconds();
+    failpoint("train.step");
     StepRecord record = train_step(loader.next());
     record.epoch = (step_ - 1) / steps_per_epoch;
     record.batch = (step_ - 1) % steps_per_epoch;
@@ -197,6 +206,7 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     if (config_.eval.every > 0 && (step_ % config_.eval.every == 0 || step_ == last)) record.eval_loss = evaluate();
 
     metrics.append(record);
+    failpoint("train.row");
     if (events) write_events(*events, record);
     window.add(record);
     progress.update(step_, record.loss, record.tokens_per_second(), now_seconds());

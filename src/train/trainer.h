@@ -29,6 +29,7 @@ struct TrainerConfig {
   LogConfig log;
   std::vector<std::string> files;  // copied into every checkpoint: the tokenizer's
   Json info = Json::object();      // facts for a checkpoint's manifest
+  bool poison = false;             // released activations become NaN: a use after release shows in the loss
 };
 
 enum class TrainEnd { finished, stopped };
@@ -54,6 +55,7 @@ class Trainer {
   void save();
   void save_or_warn();
   double evaluate();
+  DocumentRange validation_part() const;
   StepRecord train_step(std::span<const Batch> batches);
 
   TrainerConfig config_;

@@ -104,7 +104,7 @@ TEST(RunConfig, AnUnknownKeyNamesItsLineAndTheNearestKey) {
   EXPECT_EQ(refusal("optimizer:\n  eps: 1e-8\n  lrr: 1\n"),
             "r.yaml:3: unknown key 'optimizer.lrr', did you mean 'optimizer.lr'?");
   EXPECT_EQ(refusal("train:\n  lr: 1\n"), "r.yaml:2: unknown key 'train.lr', did you mean 'optimizer.lr'?");
-  EXPECT_EQ(refusal("optimiser:\n  lr: 1\n"), "r.yaml:2: unknown section 'optimiser', did you mean 'optimizer'?");
+  EXPECT_EQ(refusal("optimiser:\n  lr: 1\n"), "r.yaml:1: unknown section 'optimiser', did you mean 'optimizer'?");
   EXPECT_EQ(refusal("devise: cpu\n"), "r.yaml:1: unknown key 'devise', did you mean 'device'?");
   EXPECT_EQ(refusal("eval:\n  zzzzzzzz: 1\n"),
             "r.yaml:2: unknown key 'eval.zzzzzzzz', valid: eval.every, eval.max_batches");

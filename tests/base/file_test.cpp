@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
@@ -54,6 +55,25 @@ TEST(AtomicFile, AFailureOfAnyCallLeavesOldOrNewAndNothingElse) {
     EXPECT_EQ(read_file(dir.path("f")), call < 5 ? "old content" : "new content") << call;
     EXPECT_EQ(entries(dir.path()), 1u) << call;
   }
+}
+
+TEST(AtomicFile, NeverTakesThePlaceOfADeviceAPipeOrAFolder) {
+  const testing::TempDir dir;
+  ASSERT_EQ(mkfifo(dir.path("pipe").c_str(), 0600), 0);
+  std::filesystem::create_directory(dir.path("folder"));
+  std::filesystem::create_symlink("/dev/null", dir.path("link"));
+  for (const char* name : {"pipe", "folder", "link"}) {
+    try {
+      write_file(dir.path(name), "text");
+      ADD_FAILURE() << name << " was written over";
+    } catch (const IoError& e) {
+      EXPECT_NE(std::string(e.what()).find(dir.path(name)), std::string::npos) << e.what();
+      EXPECT_NE(std::string(e.what()).find("regular file"), std::string::npos) << e.what();
+    }
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(dir.path("pipe")));
+  EXPECT_TRUE(std::filesystem::is_symlink(dir.path("link")));
+  EXPECT_EQ(entries(dir.path()), 3u);
 }
 
 TEST(AtomicFile, KeepsTheOrderOfSmallAndLargeWrites) {

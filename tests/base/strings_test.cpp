@@ -87,6 +87,12 @@ TEST(Utf8, EveryCodePointRoundTrips) {
   EXPECT_THROW(utf8_append(out, 0x110000), Bug);
 }
 
+TEST(Utf8, InvalidBytesAreReplacedAndTheRestKept) {
+  EXPECT_EQ(replace_invalid_utf8("a\xE6\x98" "b\xFF" "春"), "a\xEF\xBF\xBD\xEF\xBF\xBD" "b\xEF\xBF\xBD" "春");
+  EXPECT_EQ(replace_invalid_utf8("春眠"), "春眠");
+  EXPECT_EQ(replace_invalid_utf8(""), "");
+}
+
 TEST(Utf8, RefusesMalformedSequences) {
   // Unicode 15, table 3-7: continuation first, overlong, surrogate, beyond 10FFFF, wrong continuation.
   for (const char* bad :

@@ -62,8 +62,14 @@ struct Problem {
     for (int64_t i = 0; i < nq; ++i) samples.t.as<int64_t>()[i] = 1000 + i / 7;
   }
   AttentionArgs args() const {
-    return {.segments = p.segments, .scale = kScale, .causal = p.causal, .window = p.window, .dropout = p.dropout,
-            .site = kSite, .sample_ids = samples.t, .head_begin = p.head_begin};
+    return {.segments = p.segments,
+            .scale = kScale,
+            .causal = p.causal,
+            .window = p.window,
+            .dropout = p.dropout,
+            .site = kSite,
+            .sample_ids = samples.t,
+            .head_begin = p.head_begin};
   }
   void prepare(Ctx& ctx) const {
     ctx.seed = kSeed;
@@ -118,7 +124,8 @@ struct Problem {
           double top = -INFINITY, sum = 0;
           for (int64_t j = 0; j < s.k_len; ++j)
             if (sees(s, i, j)) {
-              prob[static_cast<size_t>(j)] = double{kScale} * dot(qv, q_at(s.q_begin + i, h), kv, k_at(s.k_begin + j, h));
+              prob[static_cast<size_t>(j)] =
+                  double{kScale} * dot(qv, q_at(s.q_begin + i, h), kv, k_at(s.k_begin + j, h));
               top = std::max(top, prob[static_cast<size_t>(j)]);
             }
           for (const double x : prob) sum += std::isinf(x) ? 0 : std::exp(x - top);

@@ -33,7 +33,10 @@ struct Problem {
   }
   void reset() { write(c.t, p.accumulate ? old.values() : Doubles(static_cast<size_t>(p.m * p.n), std::nan(""))); }
   MatmulOptions options() const {
-    return {.transpose_a = p.ta, .transpose_b = p.tb, .accumulate = p.accumulate, .alpha = p.alpha,
+    return {.transpose_a = p.ta,
+            .transpose_b = p.tb,
+            .accumulate = p.accumulate,
+            .alpha = p.alpha,
             .bias = p.bias ? &bias.t : nullptr};
   }
   void run(Ctx& ctx) { matmul(ctx, c.t, a.t, b.t, options()); }
@@ -125,8 +128,9 @@ TEST(Matmul, GivesTheSameBitsAtAnyNumberOfThreads) {
 }
 
 TEST(Matmul, TakesThePlannedScratchAndNoHeap) {
-  for (const Case& p : {Case{.m = 300, .n = 280, .k = 900, .a = DType::bf16, .b = DType::f16, .c = DType::bf16},
-                        Case{.m = 4, .n = 280, .k = 900, .tb = true, .a = DType::bf16}, Case{.m = 300, .n = 280, .k = 90}}) {
+  for (const Case& p :
+       {Case{.m = 300, .n = 280, .k = 900, .a = DType::bf16, .b = DType::f16, .c = DType::bf16},
+        Case{.m = 4, .n = 280, .k = 900, .tb = true, .a = DType::bf16}, Case{.m = 300, .n = 280, .k = 90}}) {
     Problem problem(p);
     OpContext op;
     problem.run(op.ctx());
@@ -155,7 +159,8 @@ TEST(Matmul, RefusesWrongShapes) {
 TEST(Matmul, NamesItselfWhereTheResultIsNotFinite) {
   OpContext op;
   op.ctx().check_finite = true;
-  Owned a(DType::f32, {20, 4}, random_values(80, 1)), b(DType::f32, {4, 3}, random_values(12, 2)), c(DType::f32, {20, 3});
+  Owned a(DType::f32, {20, 4}, random_values(80, 1)), b(DType::f32, {4, 3}, random_values(12, 2)),
+      c(DType::f32, {20, 3});
   matmul(op.ctx(), c.t, a.t, b.t);
   a.t.f32()[17 * 4] = INFINITY;
   try {

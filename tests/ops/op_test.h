@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -82,7 +82,7 @@ class Owned {
     Shape whole = shape;
     whole[whole.rank - 1] += pad;
     memory_ = std::make_unique<Buffer>("test", kCpu, whole.numel() * dtype_size(dtype));
-    std::memset(memory_->data(), kCanary, static_cast<size_t>(memory_->bytes()));
+    std::fill_n(static_cast<unsigned char*>(memory_->data()), memory_->bytes(), kCanary);
     whole_ = memory_->view(dtype, whole);
     t = whole_.slice(shape.rank - 1, 0, shape[shape.rank - 1]);
   }

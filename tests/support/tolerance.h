@@ -21,7 +21,8 @@ inline double sum_bound(int64_t terms, double magnitude, double exact, DType out
 
 /// ||got - want|| / ||want||, the same whatever the scale of the numbers; NaN where any value is. Where `want` may be
 /// all zeros by cancellation, `least_norm` says what size the sums had.
-inline double relative_error(const std::vector<double>& got, const std::vector<double>& want, double least_norm = 1e-300) {
+inline double relative_error(const std::vector<double>& got, const std::vector<double>& want,
+                             double least_norm = 1e-300) {
   double difference = 0, norm = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     difference += std::pow(got.at(i) - want[i], 2);

@@ -42,6 +42,14 @@ TEST(BpeTrainer, DoesNotDependOnTheOrderOfTexts) {
   EXPECT_EQ(forward.vocab_size(), 400);
 }
 
+TEST(BpeTrainer, MakesNoTokenLongerThanAsked) {
+  const std::string text = "春眠不觉晓春眠不觉晓春眠不觉晓处处闻啼鸟处处闻啼鸟";
+  const Tokenizer one = train({text}, {.vocab_size = 300, .min_frequency = 1, .max_token_length = 1});
+  for (int32_t id = 0; id < one.vocab_size() - 1; ++id) EXPECT_LE(one.token(id).size(), 3U);
+  EXPECT_EQ(one.encode("春眠不觉晓").size(), 5U);
+  EXPECT_LT(train({text}, {.vocab_size = 300, .min_frequency = 1}).encode("春眠不觉晓").size(), 5U);
+}
+
 TEST(BpeTrainer, MergesTheMostFrequentPairThenTheSmallest) {
   const Tokenizer tokenizer =
       train({"ab", "ab", "ab", "cd", "cd", "ce", "ce"}, {.vocab_size = 259, .special_tokens = {}});

@@ -145,9 +145,7 @@ void clear(const Tensor& t) {
 
 }  // namespace
 
-int64_t attention_backward_floats(const Tensor& q, const Tensor& k) {
-  return Scratch(nullptr, q, k).floats;
-}
+int64_t attention_backward_floats(const Tensor& q, const Tensor& k) { return Scratch(nullptr, q, k).floats; }
 
 void attention_backward(Ctx& ctx, const AttentionGradients& g, const AttentionArgs& args, float* scratch) {
   if (!cover(args.segments, g.q.size(0), &Segment::q_begin, &Segment::q_len)) clear(g.dq);

@@ -30,7 +30,7 @@ struct Scratch {
 /// One thread's work at a time: a run of queries of one head, or one query of all heads that share keys.
 struct Item {
   const Segment* segment = nullptr;
-  Range queries;             // within the segment
+  Range queries;  // within the segment
   int64_t head = 0, heads = 1;
   int64_t rows() const { return heads > 1 ? heads : queries.end - queries.begin; }
   int64_t query(int64_t row) const { return queries.begin + (heads > 1 ? 0 : row); }
@@ -88,8 +88,17 @@ void Forward::load_queries(const Item& item, float* to) const {
 void Forward::multiply_scores(const Item& item, Range keys, const Scratch& s) const {
   const Block k = head_block(k_, item.segment->k_begin + keys.begin, keys.end - keys.begin, item.head / group_);
   if (item.rows() <= kSkinnyRows)
-    return skinny_product({.m = item.rows(), .n = k.rows, .k = k.cols, .a = s.queries, .lda = k.cols, .b = k.data,
-                           .b_dtype = k.dtype, .ldb = k.ld, .transposed = true, .c = s.scores, .ldc = kKeys});
+    return skinny_product({.m = item.rows(),
+                           .n = k.rows,
+                           .k = k.cols,
+                           .a = s.queries,
+                           .lda = k.cols,
+                           .b = k.data,
+                           .b_dtype = k.dtype,
+                           .ldb = k.ld,
+                           .transposed = true,
+                           .c = s.scores,
+                           .ldc = kKeys});
   sgemm(item.rows(), k.rows, k.cols, 1, {s.queries, k.cols}, transposed(as_f32(k, s.keys)), 0, s.scores, kKeys);
 }
 
@@ -98,8 +107,16 @@ void Forward::add_values(const Item& item, Range keys, const Scratch& s) const {
   const int64_t d = v.cols;
   if (item.rows() > kSkinnyRows)
     return sgemm(item.rows(), d, v.rows, 1, {s.scores, kKeys}, as_f32(v, s.keys), 1, s.out, d);
-  skinny_product({.m = item.rows(), .n = d, .k = v.rows, .a = s.scores, .lda = kKeys, .b = v.data, .b_dtype = v.dtype,
-                  .ldb = v.ld, .c = s.product, .ldc = d});
+  skinny_product({.m = item.rows(),
+                  .n = d,
+                  .k = v.rows,
+                  .a = s.scores,
+                  .lda = kKeys,
+                  .b = v.data,
+                  .b_dtype = v.dtype,
+                  .ldb = v.ld,
+                  .c = s.product,
+                  .ldc = d});
   for (int64_t i = 0; i < item.rows() * d; ++i) s.out[i] += s.product[i];
 }
 
@@ -157,9 +174,7 @@ int64_t visible_pairs(const AttentionArgs& args) {
   return pairs;
 }
 
-int64_t attention_forward_floats(const Tensor& q, const Tensor& k) {
-  return Scratch(nullptr, q, k).floats;
-}
+int64_t attention_forward_floats(const Tensor& q, const Tensor& k) { return Scratch(nullptr, q, k).floats; }
 
 void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,
                        const AttentionArgs& args, float* scratch) {

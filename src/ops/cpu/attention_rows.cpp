@@ -112,7 +112,8 @@ void attention_delta(Ctx& ctx, const Tensor& delta, const Tensor& d_o, const Ten
         const float* a = load_row(gradients, r, c, n, gradient_row);
         const float* b = load_row(outputs, r, c, n, output_row);
         Sum sum;
-        vector_loop(n, [&](auto d, int64_t i) HWY_ATTR { sum.add(d, hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i))); });
+        vector_loop(n,
+                    [&](auto d, int64_t i) HWY_ATTR { sum.add(d, hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i))); });
         total += sum.total();
       }
       delta.f32()[r] = total;

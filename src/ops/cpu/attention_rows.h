@@ -30,7 +30,8 @@ struct TileDropout {
 inline bool drops(const Ctx& ctx, const AttentionArgs& args) { return ctx.train && args.dropout > 0; }
 
 /// Of the tile of a head whose first column is key `key` of the segment.
-inline TileDropout tile_dropout(const Ctx& ctx, const AttentionArgs& args, const Segment& s, int64_t head, int64_t key) {
+inline TileDropout tile_dropout(const Ctx& ctx, const AttentionArgs& args, const Segment& s, int64_t head,
+                                int64_t key) {
   const uint64_t site = mix64(args.site, static_cast<uint64_t>(args.head_begin + head));
   return {RandomKey::of(ctx.seed, site, static_cast<uint64_t>(ctx.step)), static_cast<uint64_t>(s.k_pos + key),
           args.dropout};

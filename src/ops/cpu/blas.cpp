@@ -15,4 +15,9 @@ void sgemm(int64_t m, int64_t n, int64_t k, float alpha, GemmOperand a, GemmOper
               narrow<blasint>(ldc));
 }
 
+std::string blas_name() {
+  const std::string config = openblas_get_config();  // "OpenBLAS 0.3.21 DYNAMIC_ARCH ..."
+  return cat(config.substr(0, config.find(' ', config.find(' ') + 1)), ", ", openblas_get_corename(), " kernels");
+}
+
 }  // namespace trireme::cpu

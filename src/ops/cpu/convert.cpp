@@ -22,9 +22,8 @@ void load_block(float* to, int64_t ld, const Block& from, float factor) {
     else
       row = reinterpret_cast<const float*>(base);
     if (row == to && factor == 1) continue;
-    vector_loop(from.cols, [=](auto d, int64_t i) HWY_ATTR {
-      hn::StoreU(hn::Mul(hn::LoadU(d, row + i), hn::Set(d, factor)), d, to + i);
-    });
+    vector_loop(from.cols, [=](auto d, int64_t i)
+                               HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(d, row + i), hn::Set(d, factor)), d, to + i); });
   }
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kTile = 512;           // side of a tile: packing it costs OpenBLAS a few percent
 constexpr int64_t kLeastTile = 128;      // side below which a tile is not cut further
-constexpr int64_t kLeastParts = 8;       // wanted even of small products, for the threads
+constexpr int64_t kLeastParts = 4;       // wanted even of small products, for the threads
 constexpr double kLeastWork = 2e6;       // multiply-adds of a tile below which a thread is not worth waking
 constexpr int64_t kAlign = 32;           // of cuts: a multiple of the micro-kernels' sides
 constexpr int64_t kPanel = 512;          // of k, where operands pass through scratch
@@ -87,9 +87,18 @@ void run_skinny(const MatmulPlan& plan, int64_t begin, int64_t end, const Tensor
     const int64_t cols = std::min(kSkinnyColumns, end - n);
     const Block c_block = block_of(c, 0, plan.m, n, cols);
     const Block b_block = options.transpose_b ? block_of(b, n, cols, 0, plan.k) : block_of(b, 0, plan.k, n, cols);
-    skinny_product({.m = plan.m, .n = cols, .k = plan.k, .alpha = options.alpha, .a = a, .lda = lda,
-                    .b = b_block.data, .b_dtype = b.dtype, .ldb = b_block.ld, .transposed = options.transpose_b,
-                    .c = product, .ldc = kSkinnyColumns});
+    skinny_product({.m = plan.m,
+                    .n = cols,
+                    .k = plan.k,
+                    .alpha = options.alpha,
+                    .a = a,
+                    .lda = lda,
+                    .b = b_block.data,
+                    .b_dtype = b.dtype,
+                    .ldb = b_block.ld,
+                    .transposed = options.transpose_b,
+                    .c = product,
+                    .ldc = kSkinnyColumns});
     if (begin_block(sum, kSkinnyColumns, c_block, options, n))
       for (int64_t i = 0; i < plan.m * kSkinnyColumns; ++i) product[i] += sum[i];
     store_block(c_block, product, kSkinnyColumns);
@@ -145,19 +154,17 @@ void matmul(Ctx& ctx, const MatmulPlan& plan, const Tensor& c, const Tensor& a, 
     const int64_t lda = direct ? rows.ld : plan.k;
     const int64_t parts = static_cast<int64_t>(static_cast<double>(plan.m) * plan.n * plan.k / 2e5) + 1;
     const int64_t grain = std::max(kSkinnyColumns, round_up(plan.n / parts, kSkinnyColumns));
-    parallel_tiles(ctx, plan.n, grain, [&](int64_t begin, int64_t end, int) {
-      run_skinny(plan, begin, end, c, b, options, left, lda);
-    });
+    parallel_tiles(ctx, plan.n, grain,
+                   [&](int64_t begin, int64_t end, int) { run_skinny(plan, begin, end, c, b, options, left, lda); });
     return;
   }
   const int64_t floats = plan.a_floats + plan.b_floats + plan.c_floats;
   parallel_tiles(ctx, plan.m_parts * plan.n_parts, 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t im = i % plan.m_parts, in = i / plan.m_parts;
-      const Tile tile{cut(plan.m, plan.m_parts, im), cut(plan.m, plan.m_parts, im + 1),
-                      cut(plan.n, plan.n_parts, in), cut(plan.n, plan.n_parts, in + 1)};
-      if (tile.m < tile.m_end && tile.n < tile.n_end)
-        run_tile(plan, tile, c, a, b, options, scratch + thread * floats);
+      const Tile tile{cut(plan.m, plan.m_parts, im), cut(plan.m, plan.m_parts, im + 1), cut(plan.n, plan.n_parts, in),
+                      cut(plan.n, plan.n_parts, in + 1)};
+      if (tile.m < tile.m_end && tile.n < tile.n_end) run_tile(plan, tile, c, a, b, options, scratch + thread * floats);
     }
   });
 }

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "ops/cpu/skinny.cpp"
 #include "hwy/foreach_target.h"  // first: it includes this file once per instruction set
 
+#include "hwy/cache_control.h"
 #include "ops/cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,7 +42,24 @@ HWY_INLINE float wide_value(T v) {
   return to_float(v);
 }
 
-/// Rows [m0, m0 + kM) of a against rows [n0, n0 + kN) of b.
+constexpr int64_t kAheadRows = 8;  // of b, which need not be neighbours in memory: no hardware prefetch then
+
+/// The sum of the lanes of each of four vectors, or of one.
+HWY_INLINE void sum_each(const hn::Vec<Floats> (&v)[4], float* sums) {
+  const Floats d;
+  const auto fold = [d](auto high, auto low)
+                        HWY_ATTR { return hn::Add(hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low)); };
+  auto all = fold(fold(v[3], v[2]), fold(v[1], v[0]));  // a quarter of the lanes for each
+  for (size_t lanes = hn::Lanes(d); lanes > 4; lanes /= 2) all = fold(all, all);
+  alignas(64) float stored[hn::MaxLanes(d)];
+  hn::Store(all, d, stored);
+  std::copy_n(stored, 4, sums);
+}
+HWY_INLINE void sum_each(const hn::Vec<Floats> (&v)[1], float* sums) {
+  *sums = hn::GetLane(hn::SumOfLanes(Floats(), v[0]));
+}
+
+/// Rows [m0, m0 + kM) of a against rows [n0, n0 + kN) of b; kN is 4 or 1.
 template <int kM, int kN, class T>
 HWY_INLINE void dots(const SkinnyProduct& s, int64_t m0, int64_t n0) {
   const Floats d;
@@ -54,18 +72,23 @@ HWY_INLINE void dots(const SkinnyProduct& s, int64_t m0, int64_t n0) {
   int64_t k = 0;
   for (; k + lanes <= s.k; k += lanes) {
     hn::Vec<Floats> w[kN];
-    for (int n = 0; n < kN; ++n) w[n] = load_wide(d, b + n * s.ldb + k);
+    for (int n = 0; n < kN; ++n) {
+      w[n] = load_wide(d, b + n * s.ldb + k);
+      hwy::Prefetch(b + (n + kAheadRows) * s.ldb + k);
+    }
     for (int m = 0; m < kM; ++m) {
       const auto x = hn::LoadU(d, a + m * s.lda + k);
       for (int n = 0; n < kN; ++n) sums[m][n] = hn::MulAdd(x, w[n], sums[m][n]);
     }
   }
-  for (int m = 0; m < kM; ++m)
+  for (int m = 0; m < kM; ++m) {
+    float sum[kN];
+    sum_each(sums[m], sum);
     for (int n = 0; n < kN; ++n) {
-      float sum = hn::GetLane(hn::SumOfLanes(d, sums[m][n]));
-      for (int64_t i = k; i < s.k; ++i) sum += a[m * s.lda + i] * wide_value(b[n * s.ldb + i]);
-      s.c[(m0 + m) * s.ldc + n0 + n] = s.alpha * sum;
+      for (int64_t i = k; i < s.k; ++i) sum[n] += a[m * s.lda + i] * wide_value(b[n * s.ldb + i]);
+      s.c[(m0 + m) * s.ldc + n0 + n] = s.alpha * sum[n];
     }
+  }
 }
 
 /// Rows [m0, m0 + kM) of a against kV vectors of columns of b from n0 on.
@@ -79,7 +102,10 @@ HWY_INLINE void combine(D d, const SkinnyProduct& s, int64_t m0, int64_t n0, con
     for (int v = 0; v < kV; ++v) sums[m][v] = hn::Zero(d);
   for (int64_t k = 0; k < s.k; ++k, b += s.ldb) {
     hn::Vec<D> w[kV];
-    for (int v = 0; v < kV; ++v) w[v] = load_wide(d, b + v * lanes);
+    for (int v = 0; v < kV; ++v) {
+      w[v] = load_wide(d, b + v * lanes);
+      hwy::Prefetch(b + kAheadRows * s.ldb + v * lanes);
+    }
     for (int m = 0; m < kM; ++m) {
       const auto x = hn::Set(d, a[m * s.lda + k]);
       for (int v = 0; v < kV; ++v) sums[m][v] = hn::MulAdd(x, w[v], sums[m][v]);
@@ -115,14 +141,15 @@ void product_plain(const SkinnyProduct& s) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   const T* tag = nullptr;
   int64_t n = 0;
+  if (s.m == 1)
+    for (; n + 8 * lanes <= s.n; n += 8 * lanes) combine<1, 8>(d, s, 0, n, tag);
   for (; n + 4 * lanes <= s.n; n += 4 * lanes)
     row_blocks(s.m, [&](auto rows, int64_t m0) HWY_ATTR { combine<decltype(rows)::value, 4>(d, s, m0, n, tag); });
   for (; n + lanes <= s.n; n += lanes)
     row_blocks(s.m, [&](auto rows, int64_t m0) HWY_ATTR { combine<decltype(rows)::value, 1>(d, s, m0, n, tag); });
   for (; n < s.n; ++n)
-    row_blocks(s.m, [&](auto rows, int64_t m0) HWY_ATTR {
-      combine<decltype(rows)::value, 1>(OneFloat(), s, m0, n, tag);
-    });
+    row_blocks(s.m,
+               [&](auto rows, int64_t m0) HWY_ATTR { combine<decltype(rows)::value, 1>(OneFloat(), s, m0, n, tag); });
 }
 
 }  // namespace

@@ -20,9 +20,8 @@ constexpr int64_t kRun = 64;
 
 /// to[i] += from[i].
 HWY_INLINE void add_to(float* to, const float* from, int64_t n) {
-  vector_loop(n, [=](auto d, int64_t i) HWY_ATTR {
-    hn::StoreU(hn::Add(hn::LoadU(d, to + i), hn::LoadU(d, from + i)), d, to + i);
-  });
+  vector_loop(n, [=](auto d, int64_t i)
+                     HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, to + i), hn::LoadU(d, from + i)), d, to + i); });
 }
 
 }  // namespace

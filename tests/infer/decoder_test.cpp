@@ -1,0 +1,193 @@
+// Decoding with a cache gives what the whole sequence run anew gives, token for token.
+#include "infer/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "infer/model_folder.h"
+#include "support/temp_dir.h"
+#include "support/tiny_models.h"
+
+namespace trireme {
+namespace {
+
+ModelConfig long_gpt2() {
+  ModelConfig c = testing::tiny_gpt2();
+  c.max_position_embeddings = 700;
+  c.initializer_range = 0.3;
+  return c;
+}
+ModelConfig long_qwen3(int64_t window = 0) {
+  ModelConfig c = testing::tiny_llama();
+  c.max_position_embeddings = 700;
+  c.sliding_window = window;
+  c.initializer_range = 0.3;
+  return c;
+}
+
+/// A model in a folder, and the same one run plainly.
+struct Subject {
+  explicit Subject(const ModelConfig& c) : config(c), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
+  Decoder decoder(int sequences, int64_t capacity, DType dtype = DType::f32) {
+    Decoder d({.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity}, pool);
+    d.load(WeightFiles(folder));
+    return d;
+  }
+  std::vector<int32_t> prompt(int64_t length, uint64_t seed = 1) const {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < length; ++i)
+      ids.push_back(static_cast<int32_t>(RandomKey::of(seed, 2).draw(0, static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(config.vocab_size)));
+    return ids;
+  }
+  std::vector<float> last_logits(const std::vector<int32_t>& ids) {
+    const std::vector<float> all = plain.logits(ids);
+    return {all.end() - config.vocab_size, all.end()};
+  }
+
+  ModelConfig config;
+  testing::TempDir dir;
+  ThreadPool pool{2};
+  testing::PlainModel plain;
+  std::string folder;
+};
+
+int32_t best(const float* row, int64_t n) { return static_cast<int32_t>(std::max_element(row, row + n) - row); }
+
+/// Largest difference over the norm of the row.
+double distance(const float* found, const std::vector<float>& expected) {
+  double worst = 0, norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(found[i]) - expected[i]));
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return worst / std::sqrt(norm);
+}
+// Other orders of the same f32 sums, through three layers of a dozen operations with at most 700 terms.
+constexpr double kBound = 0x1p-24 * 36 * 27;
+
+class Decoding : public ::testing::TestWithParam<ModelConfig> {};
+
+TEST_P(Decoding, FortyGreedyTokensEqualThoseWithoutACache) {
+  Subject s(GetParam());
+  std::vector<int32_t> ids = s.prompt(5);
+  Decoder decoder = s.decoder(1, 45);
+  Tensor logits = decoder.prefill(0, ids);
+  for (int i = 0; i < 40; ++i) {
+    const std::vector<float> expected = s.last_logits(ids);
+    ASSERT_LE(distance(logits.f32(), expected), kBound) << "token " << i;
+    const int32_t next = best(expected.data(), s.config.vocab_size);
+    ASSERT_EQ(best(logits.f32(), s.config.vocab_size), next) << "token " << i;
+    ids.push_back(next);
+    EXPECT_EQ(decoder.length(0), 5 + i);
+    const int slot = 0;
+    logits = decoder.step({&slot, 1}, {&next, 1});
+  }
+}
+
+TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
+  Subject s(GetParam());
+  for (const int64_t length : {255, 256, 257, 600}) {
+    const std::vector<int32_t> ids = s.prompt(length);
+    Decoder decoder = s.decoder(1, 610);
+    EXPECT_LE(distance(decoder.prefill(0, ids).f32(), s.last_logits(ids)), kBound) << length;
+  }
+}
+
+TEST_P(Decoding, APromptMayComeInParts) {
+  Subject s(GetParam());
+  const std::vector<int32_t> ids = s.prompt(30);
+  Decoder decoder = s.decoder(2, 40);
+  decoder.prefill(1, std::span(ids).first(7));
+  decoder.prefill(1, std::span(ids).subspan(7, 1));
+  EXPECT_LE(distance(decoder.prefill(1, std::span(ids).subspan(8)).f32(), s.last_logits(ids)), kBound);
+}
+
+TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
+  Subject s(GetParam());
+  constexpr int kSequences = 11;  // more rows than the products for few rows take
+  Decoder together = s.decoder(kSequences, 60);
+  std::vector<std::vector<int32_t>> ids;
+  for (int i = 0; i < kSequences; ++i) {
+    ids.push_back(s.prompt(1 + 3 * i, static_cast<uint64_t>(i)));
+    const Tensor logits = together.prefill(i, ids.back());
+    ids.back().push_back(best(logits.f32(), s.config.vocab_size));
+  }
+  for (int step = 0; step < 12; ++step) {
+    // Some drop out, as finished ones do; the order of the others changes.
+    std::vector<int> slots;
+    std::vector<int32_t> tokens;
+    for (int i = kSequences - 1; i >= 0; --i)
+      if (step < 4 || i % 3 != 0) slots.push_back(i);
+    for (const int i : slots) tokens.push_back(ids[static_cast<size_t>(i)].back());
+    const Tensor logits = together.step(slots, tokens);
+    for (size_t k = 0; k < slots.size(); ++k)
+      ids[static_cast<size_t>(slots[k])].push_back(best(logits.f32() + static_cast<int64_t>(k) * s.config.vocab_size, s.config.vocab_size));
+  }
+  for (int i = 0; i < kSequences; ++i) {
+    std::vector<int32_t> alone = s.prompt(1 + 3 * i, static_cast<uint64_t>(i));
+    Decoder decoder = s.decoder(1, 60);
+    Tensor logits = decoder.prefill(0, alone);
+    const std::vector<int32_t>& expected = ids[static_cast<size_t>(i)];
+    while (alone.size() < expected.size()) {
+      alone.push_back(best(logits.f32(), s.config.vocab_size));
+      const int slot = 0;
+      logits = decoder.step({&slot, 1}, {&alone.back(), 1});
+    }
+    EXPECT_EQ(alone, expected) << "sequence " << i;
+  }
+}
+
+TEST_P(Decoding, AResetSlotForgets) {
+  Subject s(GetParam());
+  Decoder decoder = s.decoder(2, 50);
+  decoder.prefill(0, s.prompt(50, 1));
+  decoder.reset(0);
+  EXPECT_EQ(decoder.length(0), 0);
+  const std::vector<int32_t> ids = s.prompt(9, 2);
+  EXPECT_LE(distance(decoder.prefill(0, ids).f32(), s.last_logits(ids)), kBound);
+}
+
+TEST_P(Decoding, EveryLengthFitsThePlanInEveryPrecision) {
+  Subject s(GetParam());
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    Decoder decoder = s.decoder(3, 300, dtype);
+    for (const int64_t length : {1, 2, 8, 9, 31, 33, 64, 100, 129, 200, 255, 256, 300}) {
+      decoder.reset(2);
+      const std::vector<int32_t> ids = s.prompt(length);
+      const double found = distance(decoder.prefill(2, ids).f32(), s.last_logits(ids));
+      EXPECT_LE(found, dtype == DType::f32 ? kBound : 6 * dtype_epsilon(dtype)) << dtype_name(dtype) << " " << length;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Decoder, Decoding, ::testing::Values(long_gpt2(), long_qwen3(), long_qwen3(6)),
+                         [](const auto& i) { return cat(i.param.model_type, i.param.sliding_window > 0 ? "Window" : ""); });
+
+TEST(Decoder, AWindowIsSeen) {
+  Subject whole(long_qwen3()), windowed(long_qwen3(6));
+  const std::vector<int32_t> ids = whole.prompt(30);
+  Decoder a = whole.decoder(1, 30), b = windowed.decoder(1, 30);
+  EXPECT_GT(distance(a.prefill(0, ids).f32(), windowed.last_logits(ids)), 100 * kBound);
+  EXPECT_LE(distance(b.prefill(0, ids).f32(), windowed.last_logits(ids)), kBound);
+}
+
+TEST(Decoder, MoreTokensThanItsCapacityAreABug) {
+  Subject s(testing::tiny_gpt2());
+  Decoder decoder = s.decoder(1, 10);
+  EXPECT_THROW(decoder.prefill(0, s.prompt(11)), Bug);
+  EXPECT_THROW(decoder.prefill(0, {}), Bug);
+}
+
+TEST(Decoder, WeightsOfAnotherModelAreAnIoError) {
+  Subject s(testing::tiny_gpt2());
+  ModelConfig other = testing::tiny_gpt2();
+  other.intermediate_size = 81;
+  ThreadPool pool(1);
+  Decoder decoder({.model = other, .capacity = 10}, pool);
+  EXPECT_THROW(decoder.load(WeightFiles(s.folder)), IoError);
+}
+
+}  // namespace
+}  // namespace trireme
