@@ -39,7 +39,7 @@ fi
 
 say "4/4 samples"
 if [ "$recipe" = poetry-tiny ]; then
-  ./trireme generate "$run" --num-samples 20 --temperature 0.8 --top-p 0.9 --max-new-tokens 120
+  ./trireme generate "$run" --num-samples 20 --temperature 0.6 --top-p 0.9
   prompt=春
 else
   ./trireme generate "$run" --num-samples 4 --temperature 0.8 --top-p 0.9 --max-new-tokens 200 --prompt 'It was'

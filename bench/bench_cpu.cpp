@@ -64,7 +64,8 @@ struct Contestant {
 
 class OurTraining {
  public:
-  OurTraining(const std::string& family, ThreadPool& pool) : engine_(config(family), {&single_, &single_, &single_, &single_}, pool) {
+  OurTraining(const std::string& family, ThreadPool& pool)
+      : engine_(config(family), {&single_, &single_, &single_, &single_}, pool) {
     engine_.initialise();
     for (int64_t i = 0; i < kBatch * kLength + 1; ++i)
       ids_.push_back(static_cast<int32_t>(RandomKey::of(1, 2).draw(0, static_cast<uint64_t>(i))[0] % kVocab));
@@ -115,7 +116,8 @@ class OurTraining {
 class OurGeneration {
  public:
   OurGeneration(const std::string& family, ThreadPool& pool)
-      : decoder_({.model = family_config(family), .sequences = 1, .capacity = kPrompt + kNewTokens}, pool), prompt_(kPrompt, 1) {}
+      : decoder_({.model = family_config(family), .sequences = 1, .capacity = kPrompt + kNewTokens}, pool),
+        prompt_(kPrompt, 1) {}
   void step() {
     decoder_.reset(0);
     Tensor logits = decoder_.prefill(0, prompt_);
@@ -156,7 +158,8 @@ void compete(std::vector<Contestant>& all, const BenchOptions& options, ThreadPo
   }
 }
 
-void append_rows(const BenchOptions& options, const std::string& family, const std::vector<Contestant>& all, double gemm, double flops, int64_t tokens) {
+void append_rows(const BenchOptions& options, const std::string& family, const std::vector<Contestant>& all,
+                 double gemm, double flops, int64_t tokens) {
   std::string rows;
   for (const Contestant& c : all) {
     const double ms = median(c.times);
@@ -207,13 +210,17 @@ void bench_family(const BenchOptions& options, const std::string& family) {
   for (const std::string& python : options.pythons)
     for (const std::string& mode : options.modes) {
       try {
-        peers.push_back(std::make_unique<Peer>(std::vector<std::string>{python, script, family, mode, "--threads", cat(options.threads), "--stdin"}));
+        peers.push_back(std::make_unique<Peer>(
+            std::vector<std::string>{python, script, family, mode, "--threads", cat(options.threads), "--stdin"}));
       } catch (const IoError& e) {
         log_warn(cat(python, ", ", mode, ": ", e.what(), "; left out"));
         continue;
       }
       Peer* peer = peers.back().get();
-      all.push_back({peer->facts().at("program").as_string(), peer->facts().at("version").as_string(), [peer](int n) { return peer->run(n); }, {}});
+      all.push_back({peer->facts().at("program").as_string(),
+                     peer->facts().at("version").as_string(),
+                     [peer](int n) { return peer->run(n); },
+                     {}});
     }
   std::vector<double> gemm;
   compete(all, options, pool, gemm);

@@ -1,4 +1,6 @@
 // trireme generate: text from a run or a checkpoint.
+#include <algorithm>
+
 #include "app/commands.h"
 #include "app/model_folder.h"
 #include "app/standard_io.h"
@@ -10,6 +12,7 @@
 namespace trireme {
 namespace {
 
+constexpr int64_t kUnset = INT64_MIN;
 constexpr int64_t kMaxSamples = 10000;  // of a prompt: all texts are held until the last is done
 
 std::string json_text(const std::vector<std::string>& prompts, const std::vector<Generation>& texts) {
@@ -39,7 +42,9 @@ int cmd_generate(CommandLine& line) {
   line.positional("RUN|CHECKPOINT", path, "run folder (its newest good checkpoint) or checkpoint folder");
   line.option("--prompt", prompts, "text to continue; may be given several times");
   line.option("--num-samples", count, "texts for each prompt");
-  line.option("--max-new-tokens", options.max_new_tokens, "tokens to write at most");
+  int64_t max_new_tokens = kUnset;
+  line.option("--max-new-tokens", max_new_tokens,
+              "tokens to write at most; 128, or half the model's positions, where not given");
   line.option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says");
   line.option("--top-k", sampling.top_k, "choose among this many likeliest tokens; 0: all");
   line.option("--top-p", sampling.top_p, "choose among the likeliest tokens that together have this probability");
@@ -67,19 +72,23 @@ int cmd_generate(CommandLine& line) {
   sampling.seed = static_cast<uint64_t>(seed);
   ThreadPool pool(static_cast<int>(threads));
   Generator generator(load_model_folder(model_folder(path, pool)), pool);
+  const int64_t positions = generator.model().config.max_position_embeddings;
+  options.max_new_tokens = max_new_tokens == kUnset ? std::min<int64_t>(128, positions / 2) : max_new_tokens;
 
   // One text streams as it comes; several would mix, and are printed one after the other.
   const bool stream = all.size() == 1 && !json;
   if (stream) print(all[0]);
   GenerateStats stats;
   const std::vector<Generation> texts = generator.generate(
-      all, options, stream ? OnText([](size_t, std::string_view text) { print(replace_invalid_utf8(text)); }) : OnText(), &stats);
+      all, options,
+      stream ? OnText([](size_t, std::string_view text) { print(replace_invalid_utf8(text)); }) : OnText(), &stats);
   if (json) {
     print(json_text(all, texts));
   } else if (stream) {
     print("\n");
   } else {
-    for (size_t i = 0; i < texts.size(); ++i) print(cat(i > 0 ? "\n" : "", all[i], replace_invalid_utf8(texts[i].text), "\n"));
+    for (size_t i = 0; i < texts.size(); ++i)
+      print(cat(i > 0 ? "\n" : "", all[i], replace_invalid_utf8(texts[i].text), "\n"));
   }
   if (stats_wanted)
     log_info(cat("prefill ", stats.prompt_tokens, " tokens in ", number(stats.prefill_seconds, 3), " s; decode ",

@@ -42,8 +42,10 @@ int cmd_tokenizer_train(CommandLine& line) {
   line.positional("FILE", files, "text: .txt, .csv, .jsonl or .json");
   line.example("trireme tokenizer train --vocab-size 8192 --out tok/ corpus.txt");
   if (!line.parse()) return kDone;
-  if (options.min_frequency < 1) throw ConfigError(cat("--min-frequency is ", options.min_frequency, ", expected 1 or more"));
-  if (options.max_token_length < 0) throw ConfigError(cat("--max-token-length is ", options.max_token_length, ", expected 0 or more"));
+  if (options.min_frequency < 1)
+    throw ConfigError(cat("--min-frequency is ", options.min_frequency, ", expected 1 or more"));
+  if (options.max_token_length < 0)
+    throw ConfigError(cat("--max-token-length is ", options.max_token_length, ", expected 0 or more"));
   make_tokenizer(files, text, options, out);
   return kDone;
 }

@@ -17,13 +17,22 @@ Tokenizer ensure_tokenizer(const RunConfig& config, const TextOptions& text) {
         cat("tokenizer.path: ", folder, " holds no tokenizer, and there is no data.source to learn one from"));
   }
   return make_tokenizer({config.data.source}, text,
-                        {.vocab_size = config.tokenizer.vocab_size, .min_frequency = config.tokenizer.min_frequency, .max_token_length = config.tokenizer.max_token_length}, folder);
+                        {.vocab_size = config.tokenizer.vocab_size,
+                         .min_frequency = config.tokenizer.min_frequency,
+                         .max_token_length = config.tokenizer.max_token_length},
+                        folder);
 }
 
 }  // namespace
 
 Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
   const DataConfig& data = config.data;
+  const bool complete = has_tokenizer(config.tokenizer.path) && std::filesystem::exists(data.prefix + ".idx");
+  if (!complete && !data.source.empty() && !std::filesystem::exists(data.source)) {
+    throw ConfigError(cat("data.source: ", data.source,
+                          " does not exist; set it to a .txt, .csv, .jsonl or .json file "
+                          "(tools/data makes those of the recipes poetry-tiny and austen-tiny)"));
+  }
   const TextOptions text = {data.column, data.document_separator};
   Tokenizer tokenizer = ensure_tokenizer(config, text);
   if (!std::filesystem::exists(data.prefix + ".idx")) {

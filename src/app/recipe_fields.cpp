@@ -25,8 +25,9 @@ void add_data(Fields& out, RunConfig& c) {
                               "Vocabulary of a tokenizer that has to be trained first."));
   out.push_back(integer_field("tokenizer.min_frequency", c.tokenizer.min_frequency, {1, 1 << 30},
                               "How often a pair must occur to become a token of such a tokenizer."));
-  out.push_back(integer_field("tokenizer.max_token_length", c.tokenizer.max_token_length, {0, 1 << 20},
-                              "Longest token of such a tokenizer in characters; 1 suits small Chinese corpora. 0: no limit."));
+  out.push_back(
+      integer_field("tokenizer.max_token_length", c.tokenizer.max_token_length, {0, 1 << 20},
+                    "Longest token of such a tokenizer in characters; 1 suits small Chinese corpora. 0: no limit."));
   DataConfig& d = c.data;
   out.push_back(text_field("data.source", d.source,
                            "Text to prepare where the token files are missing: .txt, .jsonl, "

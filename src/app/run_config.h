@@ -26,9 +26,9 @@ struct RunSection {
 };
 
 struct TokenizerSection {
-  std::string path;           // folder of vocab.json and merges.txt; empty: <run.dir>/tokenizer
-  int64_t vocab_size = 8192;    // of a tokenizer that has to be trained first
-  int64_t min_frequency = 2;    // rarer pairs are not merged in such a tokenizer
+  std::string path;              // folder of vocab.json and merges.txt; empty: <run.dir>/tokenizer
+  int64_t vocab_size = 8192;     // of a tokenizer that has to be trained first
+  int64_t min_frequency = 2;     // rarer pairs are not merged in such a tokenizer
   int64_t max_token_length = 0;  // longest token of such a tokenizer in characters; 0: no limit
 
   bool operator==(const TokenizerSection&) const = default;

@@ -46,10 +46,6 @@ void check_data(Problems& problems, const RunConfig& c) {
         ".idx does not exist; set data.source to a text file "
         "or data.prefix to token files");
   }
-  if (!c.data.source.empty() && !std::filesystem::exists(c.data.source) && !std::filesystem::exists(c.data.prefix + ".idx")) {
-    add(problems, "data.source: ", c.data.source, " does not exist; set it to a .txt, .csv, .jsonl or .json file (tools/data/ makes "
-        "those of the recipes poetry-tiny and austen-tiny)");
-  }
 }
 
 void check_model(Problems& problems, const RunConfig& c, const ModelConfig& model) {

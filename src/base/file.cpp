@@ -44,8 +44,7 @@ const char* kind_of(const struct stat& info) { return S_ISDIR(info.st_mode) ? "a
 uint64_t regular_file_size(const Descriptor& file, const std::string& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) fail("stat", path);
-  if (!S_ISREG(info.st_mode))
-    throw IoError(cat(path, ": expected a regular file, found ", kind_of(info)));
+  if (!S_ISREG(info.st_mode)) throw IoError(cat(path, ": expected a regular file, found ", kind_of(info)));
   return static_cast<uint64_t>(info.st_size);
 }
 

@@ -13,7 +13,8 @@ namespace trireme {
 
 class LocalHub {
  public:
-  explicit LocalHub(int size) : slots(static_cast<size_t>(size)), channels_(static_cast<size_t>(size) * static_cast<size_t>(size)) {}
+  explicit LocalHub(int size)
+      : slots(static_cast<size_t>(size)), channels_(static_cast<size_t>(size) * static_cast<size_t>(size)) {}
 
   std::vector<void*> slots;  // what each rank shows to the others, between two barriers
 
@@ -55,8 +56,8 @@ class LocalHub {
     check();
     std::vector<std::byte> message = std::move(channel.queue.front());
     channel.queue.pop_front();
-    CHECK(static_cast<int64_t>(message.size()) == t.bytes(), "rank ", to, " expects ", t.bytes(), " bytes from rank ", from,
-          ", which sent ", message.size());
+    CHECK(static_cast<int64_t>(message.size()) == t.bytes(), "rank ", to, " expects ", t.bytes(), " bytes from rank ",
+          from, ", which sent ", message.size());
     std::memcpy(t.data, message.data(), message.size());
     channel.spare.push_back(std::move(message));
   }
@@ -200,7 +201,8 @@ void run_local_ranks(const Mesh& mesh, const std::function<void(int rank, const 
   for (int r = 0; r < n; ++r) everyone[static_cast<size_t>(r)] = r;
   std::vector<std::vector<std::unique_ptr<Group>>> groups(static_cast<size_t>(n));
   for (int r = 0; r < n; ++r)
-    for (const std::vector<int>& ranks : {everyone, mesh.peers(Axis::tensor, r), mesh.peers(Axis::pipeline, r), mesh.peers(Axis::data, r)})
+    for (const std::vector<int>& ranks :
+         {everyone, mesh.peers(Axis::tensor, r), mesh.peers(Axis::pipeline, r), mesh.peers(Axis::data, r)})
       groups[static_cast<size_t>(r)].push_back(world.group(ranks, r));
 
   std::mutex mutex;

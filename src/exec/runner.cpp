@@ -25,8 +25,8 @@ int64_t ArenaSizes::total() const {
   return sum;
 }
 
-Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options, ThreadPool& pool,
-               const ArenaSizes* sizes)
+Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options,
+               ThreadPool& pool, const ArenaSizes* sizes)
     : model_(model),
       params_(params),
       grads_(grads),
@@ -38,12 +38,14 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
     return sizes == nullptr ? Arena::planning(name) : Arena(name, kCpu, sizes->*size);
   };
   for (size_t slot = 0; slot < static_cast<size_t>(schedule_.slots); ++slot)
-    keep_.push_back(sizes == nullptr ? Arena::planning(cat("keep ", slot)) : Arena(cat("keep ", slot), kCpu, sizes->keep[slot]));
+    keep_.push_back(sizes == nullptr ? Arena::planning(cat("keep ", slot))
+                                     : Arena(cat("keep ", slot), kCpu, sizes->keep[slot]));
   rebuild_ = arena("rebuild", &ArenaSizes::rebuild);
   temp_ = arena("temp", &ArenaSizes::temp);
   carry_ = arena("carry", &ArenaSizes::carry);
   const Shape shape{options.tokens, model.hidden_size};
-  for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1]}) *t = carry_.take(options.activation_dtype, shape);
+  for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1]})
+    *t = carry_.take(options.activation_dtype, shape);
   if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
 
   ctx_.device = sizes == nullptr ? kMeta : kCpu;
@@ -62,7 +64,8 @@ std::string Runner::unit_name(int unit) const {
 }
 
 double Runner::step(std::span<const Batch> batches, int64_t step) {
-  CHECK(static_cast<int>(batches.size()) == options_.micro_batches, batches.size(), " micro-batches, planned ", options_.micro_batches);
+  CHECK(static_cast<int>(batches.size()) == options_.micro_batches, batches.size(), " micro-batches, planned ",
+        options_.micro_batches);
   count_ = {};
   if (!failpoint("runner.random_step")) ctx_.step = step;
   ctx_.train = true;
@@ -73,7 +76,8 @@ double Runner::step(std::span<const Batch> batches, int64_t step) {
     try {
       run(instruction, batch);
     } catch (const NumericError& e) {
-      throw NumericError(cat(unit_name(current_unit_), instruction.action == Action::backward ? ", backward" : ", forward", ", micro-batch ",
+      throw NumericError(cat(unit_name(current_unit_),
+                             instruction.action == Action::backward ? ", backward" : ", forward", ", micro-batch ",
                              instruction.micro_batch, ": ", e.what()));
     }
   }
@@ -218,8 +222,8 @@ void Runner::set_poison(bool on) {
   for (Arena* arena : {&rebuild_, &temp_}) arena->set_poison(on);
 }
 
-Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
-               std::span<const Segment> segments) {
+Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
+               DType param_dtype, ThreadPool& pool, std::span<const Segment> segments) {
   ParamTable& table = model.params;
   ParamStore params(table, layout, param_dtype, kMeta, *groups.dp);
   Batch batch;

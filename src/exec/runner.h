@@ -1,6 +1,6 @@
 // Runs the units in the order of a schedule and is the only one who knows where saved state lies, what is recomputed,
-// and when parameters are gathered and gradients reduced. Built once on the meta device to learn the size of each arena,
-// then with arenas of exactly that size.
+// and when parameters are gathered and gradients reduced. Built once on the meta device to learn the size of each
+// arena, then with arenas of exactly that size.
 #pragma once
 
 #include <span>
@@ -29,7 +29,7 @@ struct StageRange {
 struct RunnerOptions {
   Recompute recompute = Recompute::none;
   DType activation_dtype = DType::f32;
-  int64_t tokens = 0;  // of a micro-batch, at most
+  int64_t tokens = 0;     // of a micro-batch, at most
   int micro_batches = 1;  // of a step; 0: evaluate() only
   uint64_t seed = 0;
 };
@@ -44,11 +44,11 @@ struct ArenaSizes {
 class Runner {
  public:
   /// `grads` null: evaluate() only. `sizes` null: planning on the meta device.
-  Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options, ThreadPool& pool,
-         const ArenaSizes* sizes);
+  Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options,
+         ThreadPool& pool, const ArenaSizes* sizes);
 
-  /// Gradients of the global batch, left in the gradient store, and its loss: sum(weight * loss) / total weight, equal on
-  /// every rank. `batches`: options.micro_batches of them. Allocates nothing.
+  /// Gradients of the global batch, left in the gradient store, and its loss: sum(weight * loss) / total weight, equal
+  /// on every rank. `batches`: options.micro_batches of them. Allocates nothing.
   double step(std::span<const Batch> batches, int64_t step);
 
   /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; not summed over dp.
@@ -94,13 +94,13 @@ class Runner {
 struct Plan {
   ArenaSizes arenas;
   int64_t parameter_bytes = 0, gradient_bytes = 0;
-  OpCount step;           // one step of this rank, recompute included
+  OpCount step;            // one step of this rank, recompute included
   double model_flops = 0;  // matrix products of one step without recompute
 };
 
 /// Plans a step, if there is one, and an evaluation for this rank of `groups`. Binds the model's parameters to nothing;
 /// make the real stores afterwards.
-Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options, DType param_dtype, ThreadPool& pool,
-               std::span<const Segment> segments);
+Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
+               DType param_dtype, ThreadPool& pool, std::span<const Segment> segments);
 
 }  // namespace trireme

@@ -7,7 +7,8 @@
 namespace trireme {
 
 Schedule one_forward_one_backward(int stages, int stage, int micro_batches) {
-  CHECK(0 <= stage && stage < stages && micro_batches >= 0, "stage ", stage, " of ", stages, ", ", micro_batches, " micro-batches");
+  CHECK(0 <= stage && stage < stages && micro_batches >= 0, "stage ", stage, " of ", stages, ", ", micro_batches,
+        " micro-batches");
   Schedule schedule;
   schedule.slots = std::min(stages - stage, micro_batches);
   const auto add = [&](Action action, int mb) { schedule.instructions.push_back({action, mb, mb % schedule.slots}); };

@@ -22,7 +22,8 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   const int64_t half = shape.numel() * dtype_size(config.param_dtype);
   for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
     cache_.emplace_back(cat("key-value cache of layer ", layer), kCpu, 2 * half);
-    views_.push_back({cache_.back().view(config.param_dtype, shape), cache_.back().view(config.param_dtype, shape, half)});
+    views_.push_back(
+        {cache_.back().view(config.param_dtype, shape), cache_.back().view(config.param_dtype, shape, half)});
   }
   tokens_.resize(static_cast<size_t>(max_tokens_));
   positions_.resize(tokens_.size());
@@ -34,8 +35,8 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   params_.emplace(model_.params, *layout_, config.param_dtype, kCpu, single_);
 }
 
-/// Runs a pass of every size on the meta device and makes arenas of their peaks: a product of fewer rows may be cut into
-/// larger tiles, so the largest pass need not be the dearest one.
+/// Runs a pass of every size on the meta device and makes arenas of their peaks: a product of fewer rows may be cut
+/// into larger tiles, so the largest pass need not be the dearest one.
 void Decoder::plan() {
   Arenas planned{Arena::planning("keep"), Arena::planning("temp"), Arena::planning("stream")};
   Ctx ctx;
@@ -79,7 +80,9 @@ Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_l
   Stream in;
   for (size_t u = 0; u < model_.units.size(); ++u) {
     const ArenaScope saved(arenas.keep);
-    const Stream out{u % 2 == 0 ? ping.residual : pong.residual, u == 0 ? Tensor() : u % 2 == 0 ? ping.delta : pong.delta};
+    const Stream out{u % 2 == 0 ? ping.residual : pong.residual, u == 0       ? Tensor()
+                                                                 : u % 2 == 0 ? ping.delta
+                                                                              : pong.delta};
     model_.units[u]->forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
     in = out;
   }
@@ -92,7 +95,8 @@ Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_l
 void Decoder::append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments) {
   int64_t& length = lengths_[static_cast<size_t>(s)];
   const int64_t n = static_cast<int64_t>(tokens.size());
-  CHECK(length + n <= config_.capacity, "sequence ", s, " holds ", length, " of ", config_.capacity, " tokens, ", n, " more came");
+  CHECK(length + n <= config_.capacity, "sequence ", s, " holds ", length, " of ", config_.capacity, " tokens, ", n,
+        " more came");
   for (int64_t i = 0; i < n; ++i) {
     tokens_[static_cast<size_t>(row + i)] = tokens[static_cast<size_t>(i)];
     positions_[static_cast<size_t>(row + i)] = static_cast<int32_t>(length + i);
@@ -116,9 +120,11 @@ Tensor Decoder::prefill(int s, std::span<const int32_t> tokens) {
 }
 
 Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> tokens) {
-  CHECK(!tokens.empty() && sequences.size() == tokens.size() && tokens.size() <= lengths_.size(), tokens.size(), " tokens");
+  CHECK(!tokens.empty() && sequences.size() == tokens.size() && tokens.size() <= lengths_.size(), tokens.size(),
+        " tokens");
   segments_.clear();
-  for (size_t i = 0; i < tokens.size(); ++i) append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
+  for (size_t i = 0; i < tokens.size(); ++i)
+    append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
   const int64_t n = static_cast<int64_t>(tokens.size());
   return run({}, arenas_, batch(n), 0, logits_.view(DType::f32, {n, config_.model.vocab_size}));
 }

@@ -28,7 +28,8 @@ class Decoder {
   /// The weights; before the first token. IoError where they do not fit the model.
   void load(const WeightFiles& files);
 
-  /// Appends `tokens` (not empty) to sequence `s`. Returns the logits (1, V) after the last one, valid until the next call.
+  /// Appends `tokens` (not empty) to sequence `s`. Returns the logits (1, V) after the last one, valid until the next
+  /// call.
   Tensor prefill(int s, std::span<const int32_t> tokens);
   /// Appends tokens[i] to sequence sequences[i]. Returns logits (n, V), valid until the next call.
   Tensor step(std::span<const int> sequences, std::span<const int32_t> tokens);
@@ -53,10 +54,10 @@ class Decoder {
   Model model_;
   std::optional<ModelLayout> layout_;
   std::optional<ParamStore> params_;
-  std::vector<Buffer> cache_;   // k and v of each layer
+  std::vector<Buffer> cache_;  // k and v of each layer
   std::vector<KvView> views_;
   std::vector<int64_t> lengths_;
-  int64_t max_tokens_;          // of one pass through the units
+  int64_t max_tokens_;  // of one pass through the units
   std::vector<int32_t> tokens_, positions_;
   std::vector<int64_t> sample_ids_;
   std::vector<Segment> segments_;

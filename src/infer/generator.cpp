@@ -57,13 +57,99 @@ struct Sequence {
   bool done = false;
 };
 
+/// Answers groups of sequences side by side.
+class Answers {
+ public:
+  Answers(const LoadedModel& model, const GenerateOptions& options, const OnText& on_text, const DecoderConfig& config,
+          ThreadPool& pool)
+      : model_(model),
+        options_(options),
+        on_text_(on_text),
+        decoder_(config, pool),
+        sampler_(options.sampling, config.model.vocab_size) {
+    decoder_.load(WeightFiles(model.folder));
+  }
+
+  void answer(std::span<Sequence> group) {
+    auto begin = std::chrono::steady_clock::now();
+    for (size_t i = 0; i < group.size(); ++i) {
+      const int slot = static_cast<int>(i);
+      decoder_.reset(slot);
+      stats_.prompt_tokens += static_cast<int64_t>(group[i].history.size());
+      accept(group[i], decoder_.prefill(slot, group[i].history).f32());
+    }
+    stats_.prefill_seconds += seconds_since(begin);
+    begin = std::chrono::steady_clock::now();
+    while (step(group)) {}
+    stats_.decode_seconds += seconds_since(begin);
+  }
+  const GenerateStats& stats() const { return stats_; }
+
+ private:
+  /// One more token for each that is not done; false where all are.
+  bool step(std::span<Sequence> group) {
+    slots_.clear();
+    tokens_.clear();
+    for (size_t i = 0; i < group.size(); ++i) {
+      if (group[i].done) continue;
+      slots_.push_back(static_cast<int>(i));
+      tokens_.push_back(group[i].history.back());
+    }
+    if (slots_.empty()) return false;
+    const Tensor logits = decoder_.step(slots_, tokens_);
+    for (size_t k = 0; k < slots_.size(); ++k)
+      accept(group[static_cast<size_t>(slots_[k])], logits.f32() + static_cast<int64_t>(k) * logits.size(1));
+    return true;
+  }
+
+  void accept(Sequence& s, float* logits) {
+    // Rows beyond the tokenizer's vocabulary are padding of the matrix, not tokens.
+    const auto vocab = static_cast<size_t>(model_.tokenizer.vocab_size());
+    const int32_t id = sampler_.next({logits, vocab}, s.history, static_cast<int64_t>(s.prompt));
+    ++stats_.new_tokens;
+    const bool eos = id == model_.config.eos_token_id || id == model_.tokenizer.eos_id();
+    if (eos && !options_.ignore_eos) return finish(s, "eos");
+    s.history.push_back(id);
+    s.out.ids.push_back(id);
+    show(s, s.filter.push(s.decoder.push(id)));
+    if (s.filter.found())
+      finish(s, "stop");
+    else if (static_cast<int64_t>(s.out.ids.size()) == options_.max_new_tokens)
+      finish(s, "length");
+  }
+
+  void finish(Sequence& s, const char* reason) {
+    s.done = true;
+    s.out.finish_reason = reason;
+    if (s.filter.found()) return;  // bytes behind the stop string are not text
+    std::string rest = s.filter.push(s.decoder.finish());
+    rest += s.filter.finish();
+    show(s, rest);
+  }
+
+  void show(Sequence& s, const std::string& text) {
+    s.out.text += text;
+    if (on_text_ && !text.empty()) on_text_(s.prompt, text);
+  }
+
+  const LoadedModel& model_;
+  const GenerateOptions& options_;
+  const OnText& on_text_;
+  Decoder decoder_;
+  Sampler sampler_;
+  GenerateStats stats_;
+  std::vector<int> slots_;
+  std::vector<int32_t> tokens_;
+};
+
 }  // namespace
 
 LoadedModel load_model_folder(const std::string& folder) {
   LoadedModel model{folder, ModelConfig::from_json(read_json(folder + "/config.json")), Tokenizer::load(folder)};
   if (model.tokenizer.vocab_size() > model.config.vocab_size)
-    throw ConfigError(cat(folder, ": the tokenizer has ", model.tokenizer.vocab_size(), " tokens, the model's vocab_size is ",
-                          model.config.vocab_size, "; they do not belong together"));
+    throw ConfigError(cat(folder, ": the tokenizer has ", model.tokenizer.vocab_size(),
+                          " tokens, the model's vocab_size is ", model.config.vocab_size,
+                          "; they do not belong together"));
   return model;
 }
 
@@ -71,25 +157,28 @@ Generator::Generator(LoadedModel model, ThreadPool& pool) : model_(std::move(mod
 
 std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
   std::vector<int32_t> ids;
-  const auto start = model_.config.bos_token_id >= 0 ? std::optional(static_cast<int32_t>(model_.config.bos_token_id)) : model_.tokenizer.eos_id();
+  const auto start = model_.config.bos_token_id >= 0 ? std::optional(static_cast<int32_t>(model_.config.bos_token_id))
+                                                     : model_.tokenizer.eos_id();
   if (!options.raw_prompt && start) {
     if (*start >= model_.tokenizer.vocab_size())
-      throw ConfigError(cat(model_.folder, "/config.json: bos_token_id is ", *start, ", but the tokenizer has ", model_.tokenizer.vocab_size(),
-                            " tokens; correct it or give --raw-prompt"));
+      throw ConfigError(cat(model_.folder, "/config.json: bos_token_id is ", *start, ", but the tokenizer has ",
+                            model_.tokenizer.vocab_size(), " tokens; correct it or give --raw-prompt"));
     ids.push_back(*start);
   }
   const std::vector<int32_t> text = model_.tokenizer.encode(prompt);
   ids.insert(ids.end(), text.begin(), text.end());
-  if (ids.empty()) throw ConfigError("the prompt is empty and this tokenizer has no token that begins a document; give --prompt");
+  if (ids.empty())
+    throw ConfigError("the prompt is empty and this tokenizer has no token that begins a document; give --prompt");
   return ids;
 }
 
-std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options, const OnText& on_text,
-                                            GenerateStats* stats) {
+std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options,
+                                            const OnText& on_text, GenerateStats* stats) {
   options.sampling.validate();
   const int64_t positions = model_.config.max_position_embeddings;
   if (options.max_new_tokens < 1 || options.max_new_tokens > positions)
-    throw ConfigError(cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 to ", positions, ", the model's positions"));
+    throw ConfigError(
+        cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 to ", positions, ", the model's positions"));
   for (const std::string& stop : options.stop)
     if (stop.empty()) throw ConfigError("an empty stop string would end every text at once");
   std::vector<Sequence> all;
@@ -104,68 +193,11 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
   if (all.empty()) return {};
 
   const size_t width = std::min(kSideBySide, all.size());
-  Decoder decoder({.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity}, pool_);
-  decoder.load(WeightFiles(model_.folder));
-  Sampler sampler(options.sampling, model_.config.vocab_size);
-  const int64_t real_vocab = model_.tokenizer.vocab_size();
-  GenerateStats counted;
-
-  const auto finish = [&](Sequence& s, const char* reason) {
-    s.done = true;
-    s.out.finish_reason = reason;
-    if (s.filter.found()) return;  // bytes behind the stop string are not text
-    std::string rest = s.filter.push(s.decoder.finish());
-    rest += s.filter.finish();
-    s.out.text += rest;
-    if (on_text && !rest.empty()) on_text(s.prompt, rest);
-  };
-  const auto accept = [&](Sequence& s, float* logits) {
-    // Rows beyond the tokenizer's vocabulary are padding of the matrix, not tokens.
-    const int32_t id = sampler.next({logits, static_cast<size_t>(real_vocab)}, s.history, static_cast<int64_t>(s.prompt));
-    ++counted.new_tokens;
-    const bool eos = id == model_.config.eos_token_id || id == model_.tokenizer.eos_id();
-    if (eos && !options.ignore_eos) return finish(s, "eos");
-    s.history.push_back(id);
-    s.out.ids.push_back(id);
-    const std::string shown = s.filter.push(s.decoder.push(id));
-    s.out.text += shown;
-    if (on_text && !shown.empty()) on_text(s.prompt, shown);
-    if (s.filter.found())
-      finish(s, "stop");
-    else if (static_cast<int64_t>(s.out.ids.size()) == options.max_new_tokens)
-      finish(s, "length");
-  };
-
-  for (size_t first = 0; first < all.size(); first += width) {
-    const size_t last = std::min(first + width, all.size());
-    auto begin = std::chrono::steady_clock::now();
-    for (size_t i = first; i < last; ++i) {
-      const int slot = static_cast<int>(i - first);
-      decoder.reset(slot);
-      counted.prompt_tokens += static_cast<int64_t>(all[i].history.size());
-      const Tensor logits = decoder.prefill(slot, all[i].history);
-      accept(all[i], logits.f32());
-    }
-    counted.prefill_seconds += seconds_since(begin);
-    begin = std::chrono::steady_clock::now();
-    std::vector<int> slots;
-    std::vector<int32_t> tokens;
-    for (;;) {
-      slots.clear();
-      tokens.clear();
-      for (size_t i = first; i < last; ++i)
-        if (!all[i].done) {
-          slots.push_back(static_cast<int>(i - first));
-          tokens.push_back(all[i].history.back());
-        }
-      if (slots.empty()) break;
-      const Tensor logits = decoder.step(slots, tokens);
-      for (size_t k = 0; k < slots.size(); ++k)
-        accept(all[first + static_cast<size_t>(slots[k])], logits.f32() + static_cast<int64_t>(k) * logits.size(1));
-    }
-    counted.decode_seconds += seconds_since(begin);
-  }
-  if (stats != nullptr) *stats = counted;
+  Answers answers(model_, options, on_text,
+                  {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity}, pool_);
+  for (size_t first = 0; first < all.size(); first += width)
+    answers.answer(std::span(all).subspan(first, std::min(width, all.size() - first)));
+  if (stats != nullptr) *stats = answers.stats();
   std::vector<Generation> results;
   for (Sequence& s : all) results.push_back(std::move(s.out));
   return results;

@@ -50,10 +50,10 @@ class Generator {
   Generator(LoadedModel model, ThreadPool& pool);
 
   const LoadedModel& model() const { return model_; }
-  /// One generation a prompt. ConfigError where a prompt and its new tokens do not fit the model's positions, or an option
-  /// is out of range.
-  std::vector<Generation> generate(const std::vector<std::string>& prompts, const GenerateOptions& options, const OnText& on_text,
-                                   GenerateStats* stats = nullptr);
+  /// One generation a prompt. ConfigError where a prompt and its new tokens do not fit the model's positions, or an
+  /// option is out of range.
+  std::vector<Generation> generate(const std::vector<std::string>& prompts, const GenerateOptions& options,
+                                   const OnText& on_text, GenerateStats* stats = nullptr);
 
  private:
   std::vector<int32_t> prompt_ids(const std::string& prompt, const GenerateOptions& options) const;

@@ -12,18 +12,22 @@ namespace {
 constexpr uint64_t kSamplingSite = name_hash("sampling");
 constexpr size_t kFirstSorted = 64;
 constexpr double kMaxPenalty = 100;
-}
+}  // namespace
 
 void SamplingParams::validate() const {
   if (!(temperature >= 0)) throw ConfigError(cat("temperature is ", temperature, ", expected 0 (greedy) or more"));
   if (top_k < 0) throw ConfigError(cat("top-k is ", top_k, ", expected 0 (all) or more"));
   if (!(top_p > 0 && top_p <= 1)) throw ConfigError(cat("top-p is ", top_p, ", expected more than 0 and at most 1"));
   if (!(repetition_penalty >= 1 / kMaxPenalty && repetition_penalty <= kMaxPenalty))
-    throw ConfigError(cat("repetition-penalty is ", repetition_penalty, ", expected ", 1 / kMaxPenalty, " to ", kMaxPenalty));
+    throw ConfigError(
+        cat("repetition-penalty is ", repetition_penalty, ", expected ", 1 / kMaxPenalty, " to ", kMaxPenalty));
 }
 
 Sampler::Sampler(const SamplingParams& params, int64_t vocab_size)
-    : params_(params), order_(static_cast<size_t>(vocab_size)), probabilities_(static_cast<size_t>(vocab_size)), seen_(static_cast<size_t>(vocab_size)) {
+    : params_(params),
+      order_(static_cast<size_t>(vocab_size)),
+      probabilities_(static_cast<size_t>(vocab_size)),
+      seen_(static_cast<size_t>(vocab_size)) {
   params_.validate();
 }
 
@@ -38,8 +42,8 @@ void Sampler::penalise(std::span<float> logits, std::span<const int32_t> history
   for (const int32_t id : history) seen_[static_cast<size_t>(id)] = false;
 }
 
-/// How many of the first `kept` of order_ make up the nucleus; they are moved to the front, likeliest first, and `total`
-/// becomes their sum. Sorts only as far as needed: the nucleus is mostly small beside the vocabulary.
+/// How many of the first `kept` of order_ make up the nucleus; they are moved to the front, likeliest first, and
+/// `total` becomes their sum. Sorts only as far as needed: the nucleus is mostly small beside the vocabulary.
 template <class Likelier>
 size_t Sampler::nucleus(size_t kept, double& total, const Likelier& likelier) {
   const double wanted = params_.top_p * total;
@@ -60,7 +64,8 @@ size_t Sampler::nucleus(size_t kept, double& total, const Likelier& likelier) {
 
 int32_t Sampler::next(std::span<float> logits, std::span<const int32_t> history, int64_t sequence) {
   for (const float x : logits)
-    if (!std::isfinite(x)) throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
+    if (!std::isfinite(x))
+      throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
   if (params_.repetition_penalty != 1) penalise(logits, history);
   const auto largest = std::max_element(logits.begin(), logits.end());
   if (params_.temperature == 0) return static_cast<int32_t>(largest - logits.begin());

@@ -9,10 +9,11 @@
 namespace trireme {
 
 struct SamplingParams {
-  double temperature = 1;         // 0: the most likely token
-  int64_t top_k = 0;              // only the k most likely; 0: all
-  double top_p = 1;               // only the smallest set of likeliest tokens whose probabilities reach p
-  double repetition_penalty = 1;  // divides positive and multiplies negative logits of tokens seen before (arXiv:1909.05858)
+  double temperature = 1;  // 0: the most likely token
+  int64_t top_k = 0;       // only the k most likely; 0: all
+  double top_p = 1;        // only the smallest set of likeliest tokens whose probabilities reach p
+  double repetition_penalty =
+      1;  // divides positive and multiplies negative logits of tokens seen before (arXiv:1909.05858)
   uint64_t seed = 0;
 
   /// ConfigError for a value outside its range.

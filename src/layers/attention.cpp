@@ -45,7 +45,12 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .init_std = c.init_std},
            tp),
       out_(params, "out",
-           {.in = c.heads * c.head_dim, .out = c.hidden, .kind = LinearKind::row, .bias = c.out_bias, .unit = c.head_dim, .init_std = c.out_init_std},
+           {.in = c.heads * c.head_dim,
+            .out = c.hidden,
+            .kind = LinearKind::row,
+            .bias = c.out_bias,
+            .unit = c.head_dim,
+            .init_std = c.out_init_std},
            tp) {
   if (!c.qk_norm) return;
   q_norm_.emplace(params, "q_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
@@ -54,7 +59,8 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
 
 SelfAttention::Heads SelfAttention::split(const Tensor& qkv) const {
   const int64_t d = config_.head_dim;
-  return {head_view(qkv, 0, heads_, d), head_view(qkv, heads_ * d, kv_heads_, d), head_view(qkv, (heads_ + kv_heads_) * d, kv_heads_, d)};
+  return {head_view(qkv, 0, heads_, d), head_view(qkv, heads_ * d, kv_heads_, d),
+          head_view(qkv, (heads_ + kv_heads_) * d, kv_heads_, d)};
 }
 
 /// The heads as attention saw them.
@@ -95,11 +101,13 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
   }
   saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
   saved.lse = ctx.keep->take(DType::f32, {n, heads_});
-  attention_forward(ctx, head_view(saved.out, 0, heads_, d), saved.lse, heads.q, heads.k, heads.v, attention_args(config_, batch, head_begin_));
+  attention_forward(ctx, head_view(saved.out, 0, heads_, d), saved.lse, heads.q, heads.k, heads.v,
+                    attention_args(config_, batch, head_begin_));
   out_.forward(ctx, y, saved.out);
 }
 
-void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const {
+void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch,
+                             const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
   const int64_t n = x.size(0), d = config_.head_dim;
   const Tensor dqkv = ctx.temp->take(x.dtype, saved.qkv.shape);

@@ -19,9 +19,9 @@ struct AttentionConfig {
   float scale = 0;  // 0: 1 / sqrt(head_dim)
   float dropout = 0;
   float init_std = 0.02F, out_init_std = 0.02F;
-  int layer = 0;                 // index of the cache view
-  uint64_t site = 0;             // random site of the dropout of probabilities
-  Tensor rope_table;             // (positions, head_dim), see ops/rope.h; undefined: no RoPE
+  int layer = 0;      // index of the cache view
+  uint64_t site = 0;  // random site of the dropout of probabilities
+  Tensor rope_table;  // (positions, head_dim), see ops/rope.h; undefined: no RoPE
 };
 
 class SelfAttention {

@@ -14,8 +14,12 @@ constexpr int64_t kChunk = 512;
 Head::Head(const ParamBuilder& params, const HeadConfig& c, Group& tp)
     : config_(c),
       tp_(tp),
-      weight_(params.add(
-          {.name = "weight", .shape = {c.vocab, c.hidden}, .init_std = c.init_std, .split = {.dim = 0}, .decay = true, .tied_to = c.tied_to})) {}
+      weight_(params.add({.name = "weight",
+                          .shape = {c.vocab, c.hidden},
+                          .init_std = c.init_std,
+                          .split = {.dim = 0},
+                          .decay = true,
+                          .tied_to = c.tied_to})) {}
 
 double Head::loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const {
   double sum = 0;

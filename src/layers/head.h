@@ -1,6 +1,6 @@
 // The output projection and the loss, in chunks of tokens, so that the logits of a whole batch never exist at once. The
-// vocabulary is split over the tensor-parallel ranks. Token weights are known before backward, so one pass computes loss
-// and gradients.
+// vocabulary is split over the tensor-parallel ranks. Token weights are known before backward, so one pass computes
+// loss and gradients.
 #pragma once
 
 #include "comm/group.h"
@@ -21,8 +21,8 @@ class Head {
   /// Declares `weight` (V, C).
   Head(const ParamBuilder& params, const HeadConfig& config, Group& tp);
 
-  /// Returns sum(weight * loss) over the tokens of x (N, C). Where dx (N, C) is defined, it is written with the gradient
-  /// of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
+  /// Returns sum(weight * loss) over the tokens of x (N, C). Where dx (N, C) is defined, it is written with the
+  /// gradient of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
   double loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const;
 
   /// logits (M, V), f32, of the rows of x (M, C), on every rank.

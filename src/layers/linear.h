@@ -8,8 +8,8 @@
 
 namespace trireme {
 
-/// column: each rank computes its share of the outputs from the whole input. row: each rank holds its share of the inputs
-/// and the outputs are summed; the first rank alone adds the bias, so that the sum holds it once.
+/// column: each rank computes its share of the outputs from the whole input. row: each rank holds its share of the
+/// inputs and the outputs are summed; the first rank alone adds the bias, so that the sum holds it once.
 enum class LinearKind : uint8_t { column, row };
 
 struct LinearConfig {

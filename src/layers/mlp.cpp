@@ -6,7 +6,8 @@ namespace trireme {
 namespace {
 
 LinearConfig up_config(const MlpConfig& c) {
-  LinearConfig up{.in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
+  LinearConfig up{
+      .in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
   if (c.kind == MlpKind::swiglu) {
     up.out = 2 * c.intermediate;
     up.chunks = {c.intermediate, c.intermediate};
@@ -20,7 +21,11 @@ Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, Group& tp)
     : config_(config),
       up_(params, config.kind == MlpKind::swiglu ? "gate_up" : "up", up_config(config), tp),
       down_(params, "down",
-            {.in = config.intermediate, .out = config.hidden, .kind = LinearKind::row, .bias = config.bias, .init_std = config.out_init_std},
+            {.in = config.intermediate,
+             .out = config.hidden,
+             .kind = LinearKind::row,
+             .bias = config.bias,
+             .init_std = config.out_init_std},
             tp) {}
 
 void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {

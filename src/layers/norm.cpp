@@ -7,10 +7,12 @@ namespace {
 int64_t num_rows(const Tensor& x) { return x.numel() / x.size(x.rank() - 1); }
 }  // namespace
 
-Norm::Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps, bool grad_sum_tp)
+Norm::Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps,
+           bool grad_sum_tp)
     : kind_(kind),
       eps_(eps),
-      weight_(params.add({.name = name + ".weight", .shape = {channels}, .init = Init::ones, .grad_sum_tp = grad_sum_tp})) {
+      weight_(
+          params.add({.name = name + ".weight", .shape = {channels}, .init = Init::ones, .grad_sum_tp = grad_sum_tp})) {
   if (kind == NormKind::layer_norm)
     bias_ = &params.add({.name = name + ".bias", .shape = {channels}, .init = Init::zeros, .grad_sum_tp = grad_sum_tp});
 }

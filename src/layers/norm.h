@@ -16,7 +16,8 @@ class Norm {
 
   /// Declares `<name>.weight` (C) and, for LayerNorm, `<name>.bias`. `grad_sum_tp`: each tensor rank sees only part of
   /// the rows (the heads).
-  Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps, bool grad_sum_tp = false);
+  Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps,
+       bool grad_sum_tp = false);
 
   /// x = residual + delta, y = norm(x); see ops/norm.h. Statistics come from ctx.keep.
   void forward(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;

@@ -27,7 +27,8 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   const Tensor y2 = norms.take(s.x.dtype, s.x.shape);
   norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
   mlp_.forward(ctx, out.delta, y2, s.mlp);
-  if (config_.dropout > 0 && out.delta.defined()) dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, batch);
+  if (config_.dropout > 0 && out.delta.defined())
+    dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, batch);
 
   s.normed = config_.recompute_norms ? Tensor() : y1;
   s.mid_normed = config_.recompute_norms ? Tensor() : y2;

@@ -12,9 +12,9 @@ struct BlockConfig {
   MlpConfig mlp;
   NormKind norm = NormKind::rms_norm;
   float norm_eps = 1e-5F;
-  float dropout = 0;                  // of both residual branches
+  float dropout = 0;                          // of both residual branches
   uint64_t attention_site = 0, mlp_site = 0;  // their random sites
-  bool recompute_norms = false;       // save the input of a norm only
+  bool recompute_norms = false;               // save the input of a norm only
 };
 
 class Block final : public Unit {
@@ -27,7 +27,7 @@ class Block final : public Unit {
 
  private:
   struct Saved {
-    Tensor x, normed;      // input of the block; its norm, undefined where it is recomputed
+    Tensor x, normed;        // input of the block; its norm, undefined where it is recomputed
     Tensor mid, mid_normed;  // x + attention; its norm
     Norm::Saved norm1, norm2;
     SelfAttention::Saved attention;

@@ -11,13 +11,39 @@ namespace {
 constexpr int64_t kMaxHidden = 1 << 18;
 
 // Keys that other tools write and that change nothing here.
-constexpr std::string_view kIgnored[] = {
-    "architectures", "torch_dtype", "dtype", "transformers_version", "use_cache", "pretraining_tp", "_name_or_path",
-    "task_specific_params", "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels",
-    "summary_first_dropout", "n_ctx", "gradient_checkpointing", "output_past", "pad_token_id", "max_window_layers",
-    "use_sliding_window", "layer_types", "is_decoder", "add_cross_attention", "cross_attention_hidden_size", "chunk_size_feed_forward",
-    "return_dict", "output_hidden_states", "output_attentions", "id2label", "label2id", "problem_type", "is_encoder_decoder",
-    "reorder_and_upcast_attn", "rope_interleaved"};
+constexpr std::string_view kIgnored[] = {"architectures",
+                                         "torch_dtype",
+                                         "dtype",
+                                         "transformers_version",
+                                         "use_cache",
+                                         "pretraining_tp",
+                                         "_name_or_path",
+                                         "task_specific_params",
+                                         "summary_type",
+                                         "summary_use_proj",
+                                         "summary_activation",
+                                         "summary_proj_to_labels",
+                                         "summary_first_dropout",
+                                         "n_ctx",
+                                         "gradient_checkpointing",
+                                         "output_past",
+                                         "pad_token_id",
+                                         "max_window_layers",
+                                         "use_sliding_window",
+                                         "layer_types",
+                                         "is_decoder",
+                                         "add_cross_attention",
+                                         "cross_attention_hidden_size",
+                                         "chunk_size_feed_forward",
+                                         "return_dict",
+                                         "output_hidden_states",
+                                         "output_attentions",
+                                         "id2label",
+                                         "label2id",
+                                         "problem_type",
+                                         "is_encoder_decoder",
+                                         "reorder_and_upcast_attn",
+                                         "rope_interleaved"};
 
 /// Reads keys of one object and remembers which were known, so that the rest can be refused.
 class Reader {
@@ -66,8 +92,8 @@ class Reader {
     for (const Json::Member& member : json_.members()) {
       if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
       if (std::find(std::begin(kIgnored), std::end(kIgnored), member.first) != std::end(kIgnored)) continue;
-      throw ConfigError(cat(member.second.line > 0 ? cat("line ", member.second.line, ": ") : "", "unknown key '", prefix_, member.first, "'",
-                            did_you_mean(member.first, known_)));
+      throw ConfigError(cat(member.second.line > 0 ? cat("line ", member.second.line, ": ") : "", "unknown key '",
+                            prefix_, member.first, "'", did_you_mean(member.first, known_)));
     }
   }
 
@@ -135,7 +161,8 @@ int64_t read_window(Reader& r, const ModelConfig& c) {
   bool used = c.model_type == "mistral";
   r.read("sliding_window", window);
   if (c.model_type == "llama") {
-    if (window > 0) throw ConfigError("model.sliding_window: model_type llama has no window; mistral, qwen2 and qwen3 have");
+    if (window > 0)
+      throw ConfigError("model.sliding_window: model_type llama has no window; mistral, qwen2 and qwen3 have");
     return 0;
   }
   r.read("use_sliding_window", used);
@@ -147,9 +174,12 @@ int64_t read_window(Reader& r, const ModelConfig& c) {
     windowed = 0;
     for (const Json& type : types->items()) windowed += type.as_string() == "sliding_attention" ? 1 : 0;
   }
-  if (windowed < 0) throw ConfigError("model.use_sliding_window needs max_window_layers, the first layer with a window: 0 for all of them");
+  if (windowed < 0)
+    throw ConfigError(
+        "model.use_sliding_window needs max_window_layers, the first layer with a window: 0 for all of them");
   if (windowed != 0 && windowed != c.num_hidden_layers)
-    throw ConfigError(cat("model.sliding_window: ", windowed, " of ", c.num_hidden_layers, " layers have it; only all or none are supported"));
+    throw ConfigError(cat("model.sliding_window: ", windowed, " of ", c.num_hidden_layers,
+                          " layers have it; only all or none are supported"));
   return windowed > 0 ? window : 0;
 }
 
@@ -180,14 +210,16 @@ void read_llama(Reader& r, ModelConfig& c) {
 
 /// Upper limits are beyond any model, and small enough that the bytes of all parameters together fit 64 bits.
 void require_within(std::string_view key, int64_t value, int64_t least, int64_t most) {
-  if (value < least || value > most) throw ConfigError(cat("model.", key, " is ", value, ", expected ", least, " to ", most));
+  if (value < least || value > most)
+    throw ConfigError(cat("model.", key, " is ", value, ", expected ", least, " to ", most));
 }
 
 }  // namespace
 
 ModelConfig ModelConfig::from_json(const Json& given) {
   Json json = given.is_string() ? model_preset(given.as_string()) : given;
-  if (!json.is_object()) throw ConfigError(cat("model: expected a preset's name or keys of config.json, found ", kind_name(json.kind())));
+  if (!json.is_object())
+    throw ConfigError(cat("model: expected a preset's name or keys of config.json, found ", kind_name(json.kind())));
   if (const Json* preset = json.find("preset")) {
     Json merged = model_preset(preset->as_string());
     for (const Json::Member& member : json.members())
@@ -199,7 +231,8 @@ ModelConfig ModelConfig::from_json(const Json& given) {
   r.read("model_type", c.model_type);
   constexpr std::string_view kTypes[] = {"gpt2", "llama", "mistral", "qwen2", "qwen3"};
   if (std::find(std::begin(kTypes), std::end(kTypes), c.model_type) == std::end(kTypes))
-    throw ConfigError(cat("model.model_type: '", c.model_type, "' is not supported", did_you_mean(c.model_type, kTypes)));
+    throw ConfigError(
+        cat("model.model_type: '", c.model_type, "' is not supported", did_you_mean(c.model_type, kTypes)));
   c.tie_word_embeddings = c.is_gpt2();
   r.read("vocab_size", c.vocab_size);
   r.read("tie_word_embeddings", c.tie_word_embeddings);
@@ -228,23 +261,32 @@ void ModelConfig::validate() const {
   if (gpt && hidden_size % num_attention_heads != 0)
     throw ConfigError(cat("model.n_head is ", num_attention_heads, ", which does not divide n_embd ", hidden_size));
   if (!gpt && hidden_size % num_attention_heads != 0 && head_dim == hidden_size / num_attention_heads)
-    throw ConfigError(cat("model.num_attention_heads is ", num_attention_heads, ", which does not divide hidden_size ", hidden_size,
-                          "; set head_dim where that is meant"));
+    throw ConfigError(cat("model.num_attention_heads is ", num_attention_heads, ", which does not divide hidden_size ",
+                          hidden_size, "; set head_dim where that is meant"));
   require_within("head_dim", head_dim, 1, 1 << 12);
   if (num_attention_heads % num_key_value_heads != 0)
-    throw ConfigError(cat("model.num_key_value_heads is ", num_key_value_heads, ", which does not divide num_attention_heads ", num_attention_heads));
-  if (!gpt && head_dim % 2 != 0) throw ConfigError(cat("model.head_dim is ", head_dim, "; rotary positions need an even one"));
-  for (const auto& [key, p] : {std::pair{"resid_pdrop", resid_pdrop}, {"embd_pdrop", embd_pdrop}, {gpt ? "attn_pdrop" : "attention_dropout", attn_pdrop}})
+    throw ConfigError(cat("model.num_key_value_heads is ", num_key_value_heads,
+                          ", which does not divide num_attention_heads ", num_attention_heads));
+  if (!gpt && head_dim % 2 != 0)
+    throw ConfigError(cat("model.head_dim is ", head_dim, "; rotary positions need an even one"));
+  for (const auto& [key, p] : {std::pair{"resid_pdrop", resid_pdrop},
+                               {"embd_pdrop", embd_pdrop},
+                               {gpt ? "attn_pdrop" : "attention_dropout", attn_pdrop}})
     if (!(p >= 0 && p < 1)) throw ConfigError(cat("model.", key, " is ", p, ", expected 0 or more and below 1"));
-  if (!(norm_eps > 0)) throw ConfigError(cat("model: the epsilon of the norms is ", norm_eps, ", expected more than 0"));
-  if (!(rope_theta > 0) || !(rope_factor > 0)) throw ConfigError("model.rope_theta and the factor of rope_scaling must be more than 0");
-  if (!(initializer_range > 0)) throw ConfigError(cat("model.initializer_range is ", initializer_range, ", expected more than 0"));
+  if (!(norm_eps > 0))
+    throw ConfigError(cat("model: the epsilon of the norms is ", norm_eps, ", expected more than 0"));
+  if (!(rope_theta > 0) || !(rope_factor > 0))
+    throw ConfigError("model.rope_theta and the factor of rope_scaling must be more than 0");
+  if (!(initializer_range > 0))
+    throw ConfigError(cat("model.initializer_range is ", initializer_range, ", expected more than 0"));
 }
 
 Json ModelConfig::to_json() const {
   Json j = Json::object();
   const auto put = [&](std::string_view key, const Json& value) { j[key] = value; };
-  const std::string type = model_type == "gpt2" ? "GPT2LMHeadModel" : cat(static_cast<char>(model_type[0] - 'a' + 'A'), model_type.substr(1), "ForCausalLM");
+  const std::string type = model_type == "gpt2"
+                               ? "GPT2LMHeadModel"
+                               : cat(static_cast<char>(model_type[0] - 'a' + 'A'), model_type.substr(1), "ForCausalLM");
   j["architectures"] = Json::array();
   j["architectures"].push_back(type);
   put("model_type", model_type);
@@ -285,7 +327,8 @@ Json ModelConfig::to_json() const {
     }
     if (model_type == "llama" || model_type == "qwen3") put("attention_bias", qkv_bias);
     if (model_type == "llama") put("mlp_bias", mlp_bias);
-    if (model_type == "mistral") put("sliding_window", sliding_window > 0 ? Json(sliding_window) : Json());  // absent would mean 4096
+    if (model_type == "mistral")
+      put("sliding_window", sliding_window > 0 ? Json(sliding_window) : Json());  // absent would mean 4096
     if (sliding_window > 0 && model_type != "mistral") {
       put("sliding_window", sliding_window);
       put("use_sliding_window", true);

@@ -1,5 +1,5 @@
-// What a model is: one normalised description, read from and written as Hugging Face's config.json of the GPT-2 and Llama
-// families (Llama, Mistral, Qwen2, Qwen3).
+// What a model is: one normalised description, read from and written as Hugging Face's config.json of the GPT-2 and
+// Llama families (Llama, Mistral, Qwen2, Qwen3).
 #pragma once
 
 #include <string>
@@ -38,8 +38,9 @@ struct ModelConfig {
   MlpKind mlp_kind() const { return is_gpt2() ? MlpKind::gelu : MlpKind::swiglu; }
   int64_t num_units() const { return num_hidden_layers + 2; }  // embedding, blocks, head
 
-  /// A preset's name, or an object of config.json keys, in which `preset` may name the values to start from. ConfigError
-  /// for an unknown key (with the nearest valid one), a wrong type, an impossible value or an unsupported feature.
+  /// A preset's name, or an object of config.json keys, in which `preset` may name the values to start from.
+  /// ConfigError for an unknown key (with the nearest valid one), a wrong type, an impossible value or an unsupported
+  /// feature.
   static ModelConfig from_json(const Json& json);
   /// The config.json that Hugging Face's classes read.
   Json to_json() const;

@@ -16,7 +16,8 @@ constexpr uint64_t block_site(int64_t layer, uint64_t place) { return 16 + stati
 
 class EmbeddingUnit final : public Unit {
  public:
-  EmbeddingUnit(const ParamBuilder& params, const EmbeddingConfig& config, Group& tp) : embedding_(params, config, tp) {}
+  EmbeddingUnit(const ParamBuilder& params, const EmbeddingConfig& config, Group& tp)
+      : embedding_(params, config, tp) {}
   void set_slots(int) override {}
   void forward(Ctx& ctx, const Batch& batch, int, const Stream&, Tensor, const Stream& out) override {
     embedding_.forward(ctx, out.residual, batch);
@@ -71,7 +72,8 @@ double scaled_frequency(const ModelConfig& c, double f) {
   const double original = static_cast<double>(c.rope_original_max_position);
   if (wavelength < original / c.rope_high_freq_factor) return f;
   if (wavelength > original / c.rope_low_freq_factor) return f / c.rope_factor;
-  const double s = (original / wavelength - c.rope_low_freq_factor) / (c.rope_high_freq_factor - c.rope_low_freq_factor);
+  const double s =
+      (original / wavelength - c.rope_low_freq_factor) / (c.rope_high_freq_factor - c.rope_low_freq_factor);
   return (1 - s) * f / c.rope_factor + s * f;
 }
 
@@ -130,7 +132,8 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
 Model build_model(const ModelConfig& c, Group& tp, const BuildOptions& options) {
   CHECK(c.vocab_size > 0, "the vocabulary size must be known");
   if (c.num_key_value_heads % tp.size() != 0)
-    throw ConfigError(cat("parallel.tensor=", tp.size(), " does not divide the model's ", c.num_key_value_heads, " key-value heads"));
+    throw ConfigError(
+        cat("parallel.tensor=", tp.size(), " does not divide the model's ", c.num_key_value_heads, " key-value heads"));
   Model model;
   model.hidden_size = c.hidden_size;
   model.vocab_size = c.vocab_size;
@@ -149,14 +152,15 @@ Model build_model(const ModelConfig& c, Group& tp, const BuildOptions& options) 
   for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
     BlockConfig block = block_config(c, options, layer);
     if (!c.is_gpt2()) block.attention.rope_table = model.rope_table.view(DType::f32, {positions, c.head_dim});
-    model.units.push_back(std::make_unique<Block>(root.scoped(cat("blocks.", layer)).for_unit(static_cast<int>(layer) + 1), block, tp));
+    model.units.push_back(
+        std::make_unique<Block>(root.scoped(cat("blocks.", layer)).for_unit(static_cast<int>(layer) + 1), block, tp));
   }
   const HeadConfig head{.vocab = c.vocab_size,
                         .hidden = c.hidden_size,
                         .tied_to = c.tie_word_embeddings ? "embedding.tokens.weight" : "",
                         .init_std = std};
-  model.head = std::make_unique<LmHeadUnit>(root.scoped("head").for_unit(static_cast<int>(c.num_hidden_layers) + 1), head, c.norm_kind(),
-                                            static_cast<float>(c.norm_eps), tp);
+  model.head = std::make_unique<LmHeadUnit>(root.scoped("head").for_unit(static_cast<int>(c.num_hidden_layers) + 1),
+                                            head, c.norm_kind(), static_cast<float>(c.norm_eps), tp);
   return model;
 }
 

@@ -12,7 +12,8 @@ struct BuildOptions {
   int64_t positions = 0;         // largest position that will be asked for, plus one; 0: as many as the model has
 };
 
-/// The whole model of one tensor-parallel rank: every parameter declared, none allocated. config.vocab_size must be set.
+/// The whole model of one tensor-parallel rank: every parameter declared, none allocated. config.vocab_size must be
+/// set.
 Model build_model(const ModelConfig& config, Group& tp, const BuildOptions& options = {});
 
 /// Elements of all parameters of the whole model, tied ones once.

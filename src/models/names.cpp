@@ -43,7 +43,10 @@ void gpt2_block(Names& names, int64_t layer) {
   const std::string theirs = cat("transformer.h.", layer, "."), ours = cat("blocks.", layer, ".");
   for (const auto& [t, o] : {std::pair{"ln_1", "norm1"}, {"ln_2", "norm2"}})
     for (const char* part : {".weight", ".bias"}) names.whole(cat(theirs, t, part), cat(ours, o, part));
-  for (const auto& [t, o] : {std::pair{"attn.c_attn", "attn.qkv"}, {"attn.c_proj", "attn.out"}, {"mlp.c_fc", "mlp.up"}, {"mlp.c_proj", "mlp.down"}}) {
+  for (const auto& [t, o] : {std::pair{"attn.c_attn", "attn.qkv"},
+                             {"attn.c_proj", "attn.out"},
+                             {"mlp.c_fc", "mlp.up"},
+                             {"mlp.c_proj", "mlp.down"}}) {
     names.whole(cat(theirs, t, ".weight"), cat(ours, o, ".weight"), true);
     names.whole(cat(theirs, t, ".bias"), cat(ours, o, ".bias"));
   }

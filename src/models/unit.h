@@ -13,8 +13,8 @@
 
 namespace trireme {
 
-/// The boundary between units: the residual stream is residual + delta, added by the next unit's first norm. (N, C) both;
-/// an undefined delta means none.
+/// The boundary between units: the residual stream is residual + delta, added by the next unit's first norm. (N, C)
+/// both; an undefined delta means none.
 struct Stream {
   Tensor residual, delta;
 };
@@ -27,12 +27,13 @@ class Unit {
   /// Prepares `slots` places for saved state: one for each micro-batch in flight.
   virtual void set_slots(int slots) = 0;
 
-  /// Writes `out`. x (N, C) is written with in.residual + in.delta, the unit's input; it is undefined where in.delta is,
-  /// and the input is in.residual. What backward needs comes from ctx.keep and is remembered under `slot`. An undefined
-  /// out.delta asks only for what backward needs.
+  /// Writes `out`. x (N, C) is written with in.residual + in.delta, the unit's input; it is undefined where in.delta
+  /// is, and the input is in.residual. What backward needs comes from ctx.keep and is remembered under `slot`. An
+  /// undefined out.delta asks only for what backward needs.
   virtual void forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) = 0;
 
-  /// g (N, C), in place: from the gradient of the unit's output to that of its input. Adds to the parameters' gradients.
+  /// g (N, C), in place: from the gradient of the unit's output to that of its input. Adds to the parameters'
+  /// gradients.
   virtual void backward(Ctx& ctx, const Batch& batch, int slot, Tensor g) = 0;
 };
 
@@ -41,8 +42,8 @@ class HeadUnit {
  public:
   virtual ~HeadUnit() = default;
 
-  /// Returns sum(weight * loss) over the batch. g, where defined, is written with the gradient of the stream for the loss
-  /// sum(weight * loss) / batch.total_weight, and gradients are added to. Saved state uses ctx.keep until return.
+  /// Returns sum(weight * loss) over the batch. g, where defined, is written with the gradient of the stream for the
+  /// loss sum(weight * loss) / batch.total_weight, and gradients are added to. Saved state uses ctx.keep until return.
   virtual double loss(Ctx& ctx, const Batch& batch, Tensor g, const Stream& in) = 0;
 
   /// out (M, V) f32 = logits of the rows of `in`, which holds M rows.

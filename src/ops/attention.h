@@ -13,11 +13,11 @@ struct AttentionArgs {
   std::span<const Segment> segments;
   float scale = 1;
   bool causal = true;
-  int64_t window = 0;     // a query at position p sees keys at p-window+1 .. p; 0: no limit
-  float dropout = 0;      // of the probabilities, when ctx.train
-  uint64_t site = 0;      // random site of the dropout
-  Tensor sample_ids;      // (Nq) i64, of the queries; used by dropout only
-  int64_t head_begin = 0; // global index of this rank's first query head: part of the dropout key
+  int64_t window = 0;      // a query at position p sees keys at p-window+1 .. p; 0: no limit
+  float dropout = 0;       // of the probabilities, when ctx.train
+  uint64_t site = 0;       // random site of the dropout
+  Tensor sample_ids;       // (Nq) i64, of the queries; used by dropout only
+  int64_t head_begin = 0;  // global index of this rank's first query head: part of the dropout key
 };
 
 /// o (Nq, H, D) = softmax(scale * q k^T) v over each segment; lse (Nq, H) f32 = log-sum-exp of the scaled
@@ -29,8 +29,7 @@ void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Te
 
 /// dq, dk, dv (shapes of q, k, v), written, from d_o and what the forward returned. dk and dv sum over the
 /// query heads of their group in head order: repeatable bit for bit at any number of threads.
-void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor& d_o, const Tensor& q,
-                        const Tensor& k, const Tensor& v, const Tensor& o, const Tensor& lse,
-                        const AttentionArgs& args);
+void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor& d_o, const Tensor& q, const Tensor& k,
+                        const Tensor& v, const Tensor& o, const Tensor& lse, const AttentionArgs& args);
 
 }  // namespace trireme

@@ -18,7 +18,8 @@ void scale(Ctx& ctx, Tensor y, float factor);
 /// y = keep ? x / (1 - p) : 0; y may alias x. x (N, C). Element (n, c) is kept by the random bits of
 /// (ctx.seed, site, ctx.step, sample_ids[n], positions[n], channel_begin + c), so forward, backward and recompute draw
 /// the same mask and nothing is stored. Does nothing but copy where p == 0 or !ctx.train.
-void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const Batch& batch, int64_t channel_begin = 0);
+void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const Batch& batch,
+             int64_t channel_begin = 0);
 
 /// Sum of squares of a contiguous tensor in double, in an order that depends on the size only. 0 on meta.
 double sum_squares(Ctx& ctx, const Tensor& x);

@@ -8,9 +8,9 @@
 namespace trireme {
 
 struct MatmulOptions {
-  bool transpose_a = false;   // a is stored (K, M)
-  bool transpose_b = false;   // b is stored (N, K)
-  bool accumulate = false;    // c += instead of c =
+  bool transpose_a = false;  // a is stored (K, M)
+  bool transpose_b = false;  // b is stored (N, K)
+  bool accumulate = false;   // c += instead of c =
   float alpha = 1;
   const Tensor* bias = nullptr;  // (N), added to every row of c; not with accumulate
 };

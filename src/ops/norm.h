@@ -15,8 +15,8 @@ void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& r
                       const Tensor& weight, float eps);
 
 /// dx: ADDED if `accumulate`, else written (then it may alias dy); dweight (C) f32: added, may be undefined.
-void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x,
-                       const Tensor& weight, const Tensor& rstd, bool accumulate);
+void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
+                       const Tensor& rstd, bool accumulate);
 
 void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
                         const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps);

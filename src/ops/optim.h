@@ -7,7 +7,7 @@ namespace trireme {
 
 struct AdamWArgs {
   float lr = 0, beta1 = 0.9F, beta2 = 0.999F, eps = 1e-8F, weight_decay = 0;
-  float grad_scale = 1;                 // the clip factor: every gradient is multiplied by it first
+  float grad_scale = 1;                              // the clip factor: every gradient is multiplied by it first
   float bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^t
 };
 

@@ -11,7 +11,8 @@ AdamW::AdamW(const ModelLayout& layout, DType param_dtype, Device device, const 
     : layout_(layout), has_master_(param_dtype != DType::f32), config_(config) {
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int64_t bytes = layout.optimizer_range(static_cast<int>(u)).size() * dtype_size(DType::f32);
-    states_.push_back({Buffer(cat("exp_avg of unit ", u), device, bytes), Buffer(cat("exp_avg_sq of unit ", u), device, bytes),
+    states_.push_back({Buffer(cat("exp_avg of unit ", u), device, bytes),
+                       Buffer(cat("exp_avg_sq of unit ", u), device, bytes),
                        Buffer(cat("master of unit ", u), device, has_master_ ? bytes : 0)});
   }
 }
@@ -43,8 +44,8 @@ void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t
       const int64_t begin = flat - range.begin;
       const Tensor p = values.slice(0, begin, begin + n);
       args.weight_decay = param.spec.decay ? static_cast<float>(config_.weight_decay) : 0.0F;
-      adamw_update(ctx, has_master_ ? view(state.master, begin, n) : p, view(state.m, begin, n), view(state.v, begin, n),
-                   has_master_ ? p : Tensor(), gradients.slice(0, begin, begin + n), args);
+      adamw_update(ctx, has_master_ ? view(state.master, begin, n) : p, view(state.m, begin, n),
+                   view(state.v, begin, n), has_master_ ? p : Tensor(), gradients.slice(0, begin, begin + n), args);
     });
   }
   params.updated();

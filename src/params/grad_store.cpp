@@ -48,7 +48,8 @@ void GradStore::acquire(Ctx& ctx, int unit) {
 void GradStore::sum_over_tensor_ranks(int unit) {
   if (groups_.tp->size() == 1) return;
   for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places)
-    if (place.param->spec.grad_sum_tp && place.param->grad.defined()) groups_.tp->all_reduce(place.param->grad, ReduceOp::sum);
+    if (place.param->spec.grad_sum_tp && place.param->grad.defined())
+      groups_.tp->all_reduce(place.param->grad, ReduceOp::sum);
 }
 
 void GradStore::publish(Ctx& ctx, int unit) {
@@ -114,7 +115,8 @@ void GradStore::zero(Ctx& ctx) {
 
 Tensor GradStore::optimizer_view(int unit) const {
   const FlatRange range = layout_.optimizer_range(unit);
-  return buffers_[static_cast<size_t>(unit)].view(DType::f32, {range.size()}, sharded() ? 0 : range.begin * dtype_size(DType::f32));
+  return buffers_[static_cast<size_t>(unit)].view(DType::f32, {range.size()},
+                                                  sharded() ? 0 : range.begin * dtype_size(DType::f32));
 }
 
 /// A parameter that every tensor rank holds whole counts on the first one; a tied copy never counts.
@@ -143,7 +145,9 @@ const Param* GradStore::find_nonfinite(Ctx& ctx) const {
     const FlatRange range = layout_.optimizer_range(static_cast<int>(u));
     const Tensor view = optimizer_view(static_cast<int>(u));
     for_each_piece(layout_.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
-      if (found == nullptr && trireme::find_nonfinite(ctx, view.slice(0, flat - range.begin, flat - range.begin + n)) >= 0) found = &param;
+      if (found == nullptr &&
+          trireme::find_nonfinite(ctx, view.slice(0, flat - range.begin, flat - range.begin + n)) >= 0)
+        found = &param;
     });
   }
   return found;

@@ -18,7 +18,8 @@ ModelLayout::ModelLayout(ParamTable& table, int num_units, int first, int last, 
     if (layout.needs.empty()) layout.needs.push_back(unit);
     const int owner = tie_owner(table, param).spec.unit;
     if (!param.spec.tied_to.empty() && owner >= first && owner < last) {
-      if (std::find(layout.needs.begin(), layout.needs.end(), owner) == layout.needs.end()) layout.needs.push_back(owner);
+      if (std::find(layout.needs.begin(), layout.needs.end(), owner) == layout.needs.end())
+        layout.needs.push_back(owner);
       continue;
     }
     layout.places.push_back({&param, layout.numel});

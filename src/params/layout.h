@@ -43,7 +43,8 @@ struct ModelLayout {
   int64_t largest_unit() const;
 };
 
-/// Calls fn(param, first element within it, first element in the flat run, count) for each parameter that `range` touches.
+/// Calls fn(param, first element within it, first element in the flat run, count) for each parameter that `range`
+/// touches.
 void for_each_piece(const UnitLayout& unit, FlatRange range, FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn);
 
 }  // namespace trireme

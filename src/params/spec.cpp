@@ -59,7 +59,8 @@ Param& ParamBuilder::add(ParamSpec spec) const {
 
 const Param& tie_owner(const ParamTable& table, const Param& param) {
   if (param.spec.tied_to.empty()) return param;
-  const auto owner = std::find_if(table.begin(), table.end(), [&](const Param& p) { return p.spec.name == param.spec.tied_to; });
+  const auto owner =
+      std::find_if(table.begin(), table.end(), [&](const Param& p) { return p.spec.name == param.spec.tied_to; });
   CHECK(owner != table.end(), param.spec.name, " is tied to ", param.spec.tied_to, ", which does not exist");
   return *owner;
 }

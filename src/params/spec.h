@@ -23,16 +23,16 @@ struct Split {
 };
 
 struct ParamSpec {
-  std::string name;        // ours, unique: "blocks.3.attn.qkv.weight"
-  Shape shape;             // global, logical, unpadded; rank 1 or 2
+  std::string name;  // ours, unique: "blocks.3.attn.qkv.weight"
+  Shape shape;       // global, logical, unpadded; rank 1 or 2
   Init init = Init::normal;
   float init_std = 0.02F;  // of Init::normal
   Split split;
-  bool decay = false;      // weight decay applies (matrices)
+  bool decay = false;  // weight decay applies (matrices)
   bool trainable = true;
   bool grad_sum_tp = false;  // held whole by every tensor rank, each of which sees only part of its gradient
-  std::string tied_to;     // another parameter's name whose values this one shares (the head and the embedding)
-  int unit = 0;            // index of the owning unit in the model's list
+  std::string tied_to;       // another parameter's name whose values this one shares (the head and the embedding)
+  int unit = 0;              // index of the owning unit in the model's list
 };
 
 /// A box of a global parameter: rows [row, row + rows) x columns [col, col + cols). A rank-1 parameter of n elements
@@ -44,10 +44,10 @@ struct Box {
 /// One parameter of this rank's model. A store binds `value` and `grad`; they are valid between acquire and release.
 struct Param {
   ParamSpec spec;
-  Shape local_shape;            // what this tensor-parallel rank holds
-  std::vector<Box> local_boxes; // where its rows (or columns) lie in the global parameter, in local order
-  Tensor value;                 // local_shape, storage dtype
-  Tensor grad;                  // local_shape, f32; undefined where not trainable or not training
+  Shape local_shape;             // what this tensor-parallel rank holds
+  std::vector<Box> local_boxes;  // where its rows (or columns) lie in the global parameter, in local order
+  Tensor value;                  // local_shape, storage dtype
+  Tensor grad;                   // local_shape, f32; undefined where not trainable or not training
 };
 
 /// All parameters of one rank's model in order of declaration; references stay valid.
@@ -57,7 +57,8 @@ using ParamTable = std::deque<Param>;
 class ParamBuilder {
  public:
   /// `tp_rank` of `tp_size`: this rank's place on the tensor-parallel axis.
-  ParamBuilder(ParamTable& table, int tp_rank = 0, int tp_size = 1) : table_(table), tp_rank_(tp_rank), tp_size_(tp_size) {}
+  ParamBuilder(ParamTable& table, int tp_rank = 0, int tp_size = 1)
+      : table_(table), tp_rank_(tp_rank), tp_size_(tp_size) {}
 
   ParamBuilder scoped(const std::string& name) const;
   ParamBuilder for_unit(int unit) const;

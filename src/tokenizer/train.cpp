@@ -49,8 +49,8 @@ class Growth {
   int32_t byte_id(char byte) const { return byte_ids_[static_cast<uint8_t>(byte)]; }
   size_t num_tokens() const { return spec_.tokens.size(); }
 
-  /// The new token that the pair becomes, or none where it is too long or the files would take it for a special one. It is
-  /// always new: what merges make of a string between two token borders depends on nothing outside.
+  /// The new token that the pair becomes, or none where it is too long or the files would take it for a special one. It
+  /// is always new: what merges make of a string between two token borders depends on nothing outside.
   std::optional<int32_t> join(SymbolPair pair) {
     const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
     std::string bytes = spec_.tokens[static_cast<size_t>(left)] + spec_.tokens[static_cast<size_t>(right)];

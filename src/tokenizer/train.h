@@ -21,8 +21,8 @@
 namespace trireme {
 
 struct TrainOptions {
-  int64_t vocab_size = 8192;                                    // of everything: 256 bytes, merges, special tokens
-  int64_t min_frequency = 2;                                    // rarer pairs are not merged
+  int64_t vocab_size = 8192;     // of everything: 256 bytes, merges, special tokens
+  int64_t min_frequency = 2;     // rarer pairs are not merged
   int64_t max_token_length = 0;  // in characters that a token touches; 1: none joins two; 0: no limit
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  // the first ends a document
   std::function<void(int64_t done, int64_t wanted)> progress;   // now and then, with the merges made; may be empty

@@ -18,8 +18,9 @@ Model make_model(const EngineConfig& c, Group& tp) {
 
 ModelLayout make_layout(Model& model, const EngineConfig& c, const Groups& groups) {
   if (c.zero_stage >= 2 && groups.pp->size() > 1)
-    throw ConfigError(cat("parallel.zero_stage=", c.zero_stage, " with parallel.pipeline=", groups.pp->size(),
-                          " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1"));
+    throw ConfigError(
+        cat("parallel.zero_stage=", c.zero_stage, " with parallel.pipeline=", groups.pp->size(),
+            " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1"));
   const StageRange stage = StageRange::of(model.num_units(), groups.pp->size(), groups.pp->rank());
   return {model.params, model.num_units(), stage.first, stage.end_with_head(), *groups.dp, c.zero_stage};
 }
@@ -32,7 +33,8 @@ RunnerOptions runner_options(const EngineConfig& c) {
           .seed = c.seed};
 }
 
-MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups, ThreadPool& pool) {
+MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
+                            ThreadPool& pool) {
   std::vector<Segment> segments(static_cast<size_t>(c.micro_batch_size));
   for (int64_t b = 0; b < c.micro_batch_size; ++b) {
     const int32_t begin = static_cast<int32_t>(b * c.sequence_length), length = static_cast<int32_t>(c.sequence_length);
@@ -62,10 +64,13 @@ std::string MemoryPlan::str() const {
   };
   int64_t keep = 0;
   for (const int64_t k : arenas.keep) keep += k;
-  return "plan of a rank\n" + row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
+  return "plan of a rank\n" +
+         row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
          row("gradients", gradients, "") + row("optimizer state", optimizer, "") +
-         row("activations kept", keep, cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
-         row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") + row("between units", arenas.carry, "") +
+         row("activations kept", keep,
+             cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
+         row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") +
+         row("between units", arenas.carry, "") +
          row("total", total(), cat(number(step.flops / 1e9, 4), " GFLOP a step"));
 }
 
@@ -109,13 +114,15 @@ double Engine::gradient_norm(std::span<const Batch> batches, int64_t step) {
 }
 
 void Engine::update(int64_t step, double lr, double norm) {
-  optimizer_->update(runner_->ctx(), *params_, *grads_, step + 1, lr, clip_factor(norm, config_.optimizer.clip_grad_norm));
+  optimizer_->update(runner_->ctx(), *params_, *grads_, step + 1, lr,
+                     clip_factor(norm, config_.optimizer.clip_grad_norm));
 }
 
 /// Runs the step again with every op's output checked: the first bad one names itself.
 void Engine::explain(std::span<const Batch> batches, int64_t step, const std::string& what) {
   const std::string where = cat("step ", step + 1, ": ", what, "; ");
-  const std::string advice = ". The weights are as before this step. Lower optimizer.lr, lengthen schedule.warmup or look at the data";
+  const std::string advice =
+      ". The weights are as before this step. Lower optimizer.lr, lengthen schedule.warmup or look at the data";
   const Param* gradient = grads_->find_nonfinite(runner_->ctx());
   runner_->set_check_finite(true);
   try {
@@ -123,7 +130,10 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
   } catch (const NumericError& e) {
     throw NumericError(cat(where, e.what(), advice));
   }
-  throw NumericError(cat(where, gradient != nullptr ? cat("first bad tensor: the gradient of ", gradient->spec.name) : "it came from another rank", advice));
+  throw NumericError(cat(where,
+                         gradient != nullptr ? cat("first bad tensor: the gradient of ", gradient->spec.name)
+                                             : "it came from another rank",
+                         advice));
 }
 
 int64_t Engine::allocated_bytes() const {

@@ -8,8 +8,10 @@ namespace trireme {
 namespace {
 
 [[noreturn]] void nothing_to_predict(const IndexedDataset& tokens) {
-  throw ConfigError(cat(tokens.prefix(), ": the documents to evaluate on hold nothing to predict: give validation a larger share of data.split, "
-                        "or set eval.every: 0"));
+  throw ConfigError(
+      cat(tokens.prefix(),
+          ": the documents to evaluate on hold nothing to predict: give validation a larger share of data.split, "
+          "or set eval.every: 0"));
 }
 
 }  // namespace
@@ -18,7 +20,8 @@ void require_evaluation(const IndexedDataset& tokens, DocumentRange part, const 
   if (SequentialOrder(tokens, part, data.sequence_length).samples_per_epoch() == 0) nothing_to_predict(tokens);
 }
 
-EvalResult evaluate_part(Engine& engine, const IndexedDataset& tokens, DocumentRange part, const DataConfig& data, int64_t max_batches) {
+EvalResult evaluate_part(Engine& engine, const IndexedDataset& tokens, DocumentRange part, const DataConfig& data,
+                         int64_t max_batches) {
   auto order = std::make_unique<SequentialOrder>(tokens, part, data.sequence_length);
   int64_t steps = evaluation_steps(*order, data.micro_batch_size, 1);
   if (steps == 0) nothing_to_predict(tokens);

@@ -42,7 +42,8 @@ std::string state_name(const AdamW::Piece& piece) { return cat(piece.param->spec
 
 /// The piece as a tensor of the parameter's shape; this process holds parameters whole.
 Tensor whole_values(const AdamW::Piece& piece) {
-  CHECK(piece.param_begin == 0 && piece.values.numel() == piece.param->spec.shape.numel(), piece.param->spec.name, " is sharded");
+  CHECK(piece.param_begin == 0 && piece.values.numel() == piece.param->spec.shape.numel(), piece.param->spec.name,
+        " is sharded");
   return piece.values.reshape(piece.param->spec.shape);
 }
 
@@ -87,10 +88,17 @@ Json Trainer::trainer_state() const {
 void Trainer::restore() {
   const std::string& resume = config_.checkpoint.resume;
   if (resume == "none" && !list_checkpoints(config_.run_dir).empty())
-    throw ConfigError(cat(config_.run_dir, " holds checkpoints, but checkpoint.resume=none; use another run.dir or remove them"));
+    throw ConfigError(
+        cat(config_.run_dir, " holds checkpoints, but checkpoint.resume=none; use another run.dir or remove them"));
   if (resume == "auto") {
-    const auto skipped = [](const std::string& path, const std::string& reason) { log_warn(cat("passing over ", path, ": ", reason)); };
-    if (const std::optional<Checkpoint> newest = newest_valid(config_.run_dir, skipped, &pool_)) return restore_from(*newest);
+    const auto skipped = [](const std::string& path, const std::string& reason) {
+      log_warn(cat("passing over ", path, ": ", reason));
+    };
+    if (const std::optional<Checkpoint> newest = newest_valid(config_.run_dir, skipped, &pool_)) {
+      restore_from(*newest);
+      saved_step_ = step_;
+      return;
+    }
   } else if (resume != "none") {
     return restore_from(Checkpoint(resume, &pool_));
   }
@@ -100,21 +108,26 @@ void Trainer::restore() {
 void Trainer::restore_from(const Checkpoint& checkpoint) {
   const Json& state = checkpoint.trainer_state();
   if (checkpoint.config().dump() != config_.engine.model.to_json().dump())
-    throw ConfigError(cat(checkpoint.path(), " is a checkpoint of another model (see its config.json); use another run.dir, or the model it was made with"));
+    throw ConfigError(cat(
+        checkpoint.path(),
+        " is a checkpoint of another model (see its config.json); use another run.dir, or the model it was made with"));
   const std::string saved = state.at("data").dump(), wanted = data_identity().dump();
   if (saved != wanted)
-    throw ConfigError(cat(checkpoint.path(), " was trained on other data or in another order: it has ", saved, ", the recipe gives ", wanted,
-                          "; use another run.dir or the same data keys"));
+    throw ConfigError(cat(checkpoint.path(), " was trained on other data or in another order: it has ", saved,
+                          ", the recipe gives ", wanted, "; use another run.dir or the same data keys"));
   if (state.at("seed").as_integer() != config_.train.seed)
-    throw ConfigError(cat(checkpoint.path(), " was trained with train.seed=", state.at("seed").as_integer(), ", the recipe has ", config_.train.seed));
+    throw ConfigError(cat(checkpoint.path(), " was trained with train.seed=", state.at("seed").as_integer(),
+                          ", the recipe has ", config_.train.seed));
 
-  read_model_weights(config_.engine.model, engine_.params(), [&](const std::string& name) -> std::optional<StoredTensor> {
-    const auto found = checkpoint.weights().find(name);
-    return found == checkpoint.weights().end() ? std::nullopt : std::optional(found->second);
-  });
+  read_model_weights(config_.engine.model, engine_.params(),
+                     [&](const std::string& name) -> std::optional<StoredTensor> {
+                       const auto found = checkpoint.weights().find(name);
+                       return found == checkpoint.weights().end() ? std::nullopt : std::optional(found->second);
+                     });
   engine_.weights_changed();
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) checkpoint.optimizer(state_name(piece)).read(whole_values(piece));
-  step_ = saved_step_ = state.at("step").as_integer();
+  for (const AdamW::Piece& piece : engine_.optimizer().pieces())
+    checkpoint.optimizer(state_name(piece)).read(whole_values(piece));
+  step_ = state.at("step").as_integer();
   if (!failpoint("restore.samples")) samples_ = state.at("samples").as_integer();
   trained_tokens_ = state.at("tokens").as_integer();
   spikes_.restore(state.at("spike_losses"));
@@ -124,7 +137,8 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
 void Trainer::save() {
   CheckpointContent content;
   content.weights = model_weights(config_.engine.model, engine_.params());
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) content.optimizer.push_back(named(state_name(piece), whole_values(piece)));
+  for (const AdamW::Piece& piece : engine_.optimizer().pieces())
+    content.optimizer.push_back(named(state_name(piece), whole_values(piece)));
   content.config = config_.engine.model.to_json();
   content.trainer_state = trainer_state();
   content.info = config_.info;
@@ -132,9 +146,17 @@ void Trainer::save() {
   const double begin = now_seconds();
   const SavedCheckpoint saved = save_checkpoint(config_.run_dir, step_, content, real_file_system(), &pool_);
   saved_step_ = step_;
-  log_info(cat("saved ", saved.path, " (", human_bytes(static_cast<double>(saved.bytes)), ", ", number(now_seconds() - begin, 2), " s, state hash ",
-               saved.state_hash.str(), ")"));
-  const auto skipped = [](const std::string& path, const std::string& reason) { log_warn(cat(path, " does not count as a good checkpoint: ", reason)); };
+  log_info(cat("saved ", saved.path, " (", human_bytes(static_cast<double>(saved.bytes)), ", ",
+               number(now_seconds() - begin, 2), " s, state hash ", saved.state_hash.str(), ")"));
+  tidy();
+}
+
+/// Leaves what checkpoint.keep_last asks for and nothing of saves that were killed.
+void Trainer::tidy() {
+  remove_leftovers(config_.run_dir, real_file_system());
+  const auto skipped = [](const std::string& path, const std::string& reason) {
+    log_warn(cat(path, " does not count as a good checkpoint: ", reason));
+  };
   apply_retention(config_.run_dir, config_.checkpoint.keep_last, skipped, real_file_system(), &pool_);
 }
 
@@ -145,11 +167,14 @@ void Trainer::save_or_warn() {
     failed_saves_ = 0;
   } catch (const IoError& e) {
     if (++failed_saves_ == kMaxFailedSaves) throw;
-    log_error(cat("step ", step_, ": checkpoint not saved: ", e.what(), ". Training goes on; earlier checkpoints are untouched"));
+    log_error(cat("step ", step_, ": checkpoint not saved: ", e.what(),
+                  ". Training goes on; earlier checkpoints are untouched"));
   }
 }
 
-DocumentRange Trainer::validation_part() const { return split_documents(config_.data.split, tokens_.num_documents())[1]; }
+DocumentRange Trainer::validation_part() const {
+  return split_documents(config_.data.split, tokens_.num_documents())[1];
+}
 
 double Trainer::evaluate() {
   return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches).loss;
@@ -159,7 +184,8 @@ StepRecord Trainer::train_step(std::span<const Batch> batches) {
   StepRecord record;
   record.loss = engine_.forward_backward(batches, step_);
   record.grad_norm = engine_.gradient_norm(batches, step_);
-  record.lr = learning_rate(config_.schedule, {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size}, step_);
+  record.lr = learning_rate(config_.schedule,
+                            {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size}, step_);
   failpoint("train.update");
   record.skipped = spikes_.is_spike(record.loss);
   if (record.skipped)
@@ -185,9 +211,12 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
   LogWindow window;
   LogWindow::Machine machine;
   machine.gemm_rate = measure_gemm_rate(pool_);
-  log_info(cat("products by ", matmul_library(), ": ", number(machine.gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(), " threads"));
-  machine.flops_per_token = engine_.memory_plan().model_flops / static_cast<double>(config_.engine.tokens() * config_.engine.micro_batches);
-  std::unique_ptr<SampleOrder> order = make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
+  log_info(cat("products by ", matmul_library(), ": ", number(machine.gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
+               " threads"));
+  machine.flops_per_token =
+      engine_.memory_plan().model_flops / static_cast<double>(config_.engine.tokens() * config_.engine.micro_batches);
+  std::unique_ptr<SampleOrder> order =
+      make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
   const int64_t steps_per_epoch = std::max<int64_t>(1, order->samples_per_epoch() / config_.data.global_batch_size);
   Loader loader(std::move(order), {.sequence_length = config_.data.sequence_length,
                                    .micro_batch_size = config_.data.micro_batch_size,
@@ -217,7 +246,8 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     }
     if (record.eval_loss) {
       progress.clear();
-      log_info(cat("step ", step_, ": validation loss ", number(*record.eval_loss, 5), ", perplexity ", number(std::exp(*record.eval_loss), 4)));
+      log_info(cat("step ", step_, ": validation loss ", number(*record.eval_loss, 5), ", perplexity ",
+                   number(std::exp(*record.eval_loss), 4)));
     }
     if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0 && step_ < last) {
       progress.clear();
@@ -225,7 +255,10 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     }
   }
   progress.finish();
-  if (saved_step_ != step_) save();
+  if (saved_step_ != step_)
+    save();
+  else
+    tidy();  // the process that saved this step may have been killed before it could
   return step_ < last ? TrainEnd::stopped : TrainEnd::finished;
 }
 

@@ -1,5 +1,5 @@
-// The training loop of one process: data in, steps, evaluation, log, checkpoints, resume, signals. Everything that decides
-// numbers lives in Engine; everything that is written lives in its own file here.
+// The training loop of one process: data in, steps, evaluation, log, checkpoints, resume, signals. Everything that
+// decides numbers lives in Engine; everything that is written lives in its own file here.
 #pragma once
 
 #include <atomic>
@@ -36,8 +36,8 @@ enum class TrainEnd { finished, stopped };
 
 class Trainer {
  public:
-  /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one. ConfigError where that
-  /// belongs to another model or data order.
+  /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one. ConfigError where
+  /// that belongs to another model or data order.
   Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool& pool);
 
   const Engine& engine() const { return engine_; }
@@ -53,6 +53,7 @@ class Trainer {
   Json trainer_state() const;
   Json data_identity() const;
   void save();
+  void tidy();
   void save_or_warn();
   double evaluate();
   DocumentRange validation_part() const;

@@ -88,7 +88,12 @@ TEST(Utf8, EveryCodePointRoundTrips) {
 }
 
 TEST(Utf8, InvalidBytesAreReplacedAndTheRestKept) {
-  EXPECT_EQ(replace_invalid_utf8("a\xE6\x98" "b\xFF" "春"), "a\xEF\xBF\xBD\xEF\xBF\xBD" "b\xEF\xBF\xBD" "春");
+  EXPECT_EQ(replace_invalid_utf8("a\xE6\x98"
+                                 "b\xFF"
+                                 "春"),
+            "a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD"
+            "春");
   EXPECT_EQ(replace_invalid_utf8("春眠"), "春眠");
   EXPECT_EQ(replace_invalid_utf8(""), "");
 }

@@ -13,6 +13,7 @@ namespace trireme {
 namespace {
 
 using testing::FailingFileSystem;
+using testing::memory_folder;
 using testing::newest_step;
 using testing::RecordingFileSystem;
 using testing::save_sample;
@@ -22,7 +23,7 @@ const OnSkip kIgnore = [](const std::string&, const std::string&) {};
 
 /// Calls of one save into a folder with an older checkpoint and a leftover.
 int64_t calls_of_a_save() {
-  const TempDir dir;
+  const TempDir dir(memory_folder());
   save_sample(dir.path(), 1);
   std::filesystem::create_directory(checkpoints_folder(dir.path()) + "/step-000000001-abcdef");
   FailingFileSystem fs(-1, "");
@@ -36,7 +37,7 @@ TEST(Faults, EveryCallOfASaveMayFail) {
   for (const bool dead : {false, true})
     for (const std::string reason : {"No space left on device", "Input/output error"})
       for (int64_t call = 0; call < calls; ++call) {
-        const TempDir dir;
+        const TempDir dir(memory_folder());
         save_sample(dir.path(), 1);
         std::filesystem::create_directory(checkpoints_folder(dir.path()) + "/step-000000001-abcdef");
         FailingFileSystem fs(call, reason, dead);
@@ -68,7 +69,7 @@ TEST(Faults, EveryCallOfASaveMayFail) {
 
 /// A run of three saves with retention, and after how many calls each step was acknowledged.
 struct Recorded {
-  TempDir dir;
+  TempDir dir{memory_folder()};
   RecordingFileSystem fs;
   std::vector<std::pair<size_t, int64_t>> acknowledged;
 
@@ -83,7 +84,7 @@ struct Recorded {
 
   /// Power losses at random moments after which the newest acknowledged step is not there any more.
   int losses(int images, std::mt19937_64& random) const {
-    const TempDir scratch;
+    const TempDir scratch(memory_folder());
     int lost = 0;
     for (int i = 0; i < images; ++i) {
       const size_t calls = random() % (fs.log().size() + 1);

@@ -113,8 +113,8 @@ TEST(Store, LeftoversOfKilledSavesGoAndNothingElse) {
 // is not damaged never vanishes while nothing newer is good.
 TEST(Store, RetentionNeverRemovesTheLastGoodCheckpoint) {
   std::mt19937_64 random(11);
-  for (int sequence = 0; sequence < 40; ++sequence) {
-    const TempDir dir;
+  for (int sequence = 0; sequence < 100; ++sequence) {
+    const TempDir dir(testing::memory_folder());
     int64_t newest_good = -1;
     for (int64_t step = 1; step <= 12; ++step) {
       const int64_t fail_at = random() % 3 == 0 ? static_cast<int64_t>(random() % 45) : 1'000'000;

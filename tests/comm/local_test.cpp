@@ -27,7 +27,9 @@ TEST(LocalGroup, CollectivesGiveEveryRankTheSameBits) {
         for (size_t i = 0; i < n; ++i) x[i] = static_cast<float>(rank + 1) * 0.1F + static_cast<float>(i);
         std::vector<float> expected(n);
         for (int r = 0; r < size; ++r)
-          for (size_t i = 0; i < n; ++i) expected[i] = r == 0 ? 0.1F + static_cast<float>(i) : expected[i] + (static_cast<float>(r + 1) * 0.1F + static_cast<float>(i));
+          for (size_t i = 0; i < n; ++i)
+            expected[i] = r == 0 ? 0.1F + static_cast<float>(i)
+                                 : expected[i] + (static_cast<float>(r + 1) * 0.1F + static_cast<float>(i));
         std::vector<float> sum = x;
         g.dp->all_reduce(view(sum), ReduceOp::sum);
         EXPECT_EQ(sum, expected);
@@ -39,7 +41,8 @@ TEST(LocalGroup, CollectivesGiveEveryRankTheSameBits) {
         std::vector<float> part(n), wide(n * static_cast<size_t>(size));
         std::iota(wide.begin(), wide.end(), static_cast<float>(rank));
         g.dp->reduce_scatter(view(part), view(wide));
-        const float first = static_cast<float>(n * static_cast<size_t>(rank * size) + static_cast<size_t>(size * (size - 1) / 2));
+        const float first =
+            static_cast<float>(n * static_cast<size_t>(rank * size) + static_cast<size_t>(size * (size - 1) / 2));
         EXPECT_EQ(part[0], first);
 
         std::vector<float> b = x;

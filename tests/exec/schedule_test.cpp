@@ -19,7 +19,9 @@ bool completes(int stages, int micro_batches) {
     for (size_t s = 0; s < at.size(); ++s) {
       while (at[s] < schedules[s].instructions.size()) {
         const Instruction i = schedules[s].instructions[at[s]];
-        std::deque<int>* inbox = i.action == Action::recv_forward ? &forward[s] : i.action == Action::recv_backward ? &backward[s] : nullptr;
+        std::deque<int>* inbox = i.action == Action::recv_forward    ? &forward[s]
+                                 : i.action == Action::recv_backward ? &backward[s]
+                                                                     : nullptr;
         if (inbox != nullptr) {
           if (inbox->empty()) break;
           EXPECT_EQ(inbox->front(), i.micro_batch) << "stage " << s << " of " << stages;
@@ -39,7 +41,8 @@ bool completes(int stages, int micro_batches) {
 
 TEST(Schedule, NeverDeadlocksAndKeepsTheOrderOfMicroBatches) {
   for (int stages = 1; stages <= 6; ++stages)
-    for (int micro_batches = 1; micro_batches <= 9; ++micro_batches) EXPECT_TRUE(completes(stages, micro_batches)) << stages << " " << micro_batches;
+    for (int micro_batches = 1; micro_batches <= 9; ++micro_batches)
+      EXPECT_TRUE(completes(stages, micro_batches)) << stages << " " << micro_batches;
 }
 
 TEST(Schedule, EachMicroBatchGoesForwardThenBackwardOnceInItsOwnSlot) {
@@ -62,6 +65,12 @@ TEST(Schedule, EachMicroBatchGoesForwardThenBackwardOnceInItsOwnSlot) {
       }
       for (const int d : done) EXPECT_EQ(d, 1);
     }
+}
+
+TEST(Schedule, WithoutMicroBatchesThereIsNothingToDo) {
+  const Schedule schedule = one_forward_one_backward(3, 1, 0);
+  EXPECT_TRUE(schedule.instructions.empty());
+  EXPECT_EQ(schedule.slots, 0);
 }
 
 TEST(Schedule, OnTheLastStageEachBackwardFollowsItsForward) {

@@ -19,15 +19,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const std::string& word : split(text.substr(0, 4096), '\n')) {
       try {
         apply_override(config, word);
-      } catch (const ConfigError&) {
-      }
+      } catch (const ConfigError&) {}
     }
   }
   const std::string printed = dump_recipe(config);
   if (dump_recipe(parse_recipe(printed, "printed")) != printed) std::abort();
   try {
     ModelConfig::from_json(config.model);
-  } catch (const ConfigError&) {
-  }
+  } catch (const ConfigError&) {}
   return 0;
 }

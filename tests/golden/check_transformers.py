@@ -78,7 +78,8 @@ def trained_here(name, keys, folder):
     trireme("train", folder / "tiny.yaml")
     checkpoint = max((folder / "checkpoints").iterdir())
     prefix = folder / "data/tokens"
-    ours = json.loads(trireme("eval", folder, "--data", prefix, "--sequence-length", LENGTH, "--batch-size", 3, "--json"))
+    ours = json.loads(trireme("eval", folder, "--data", prefix, "--sequence-length", LENGTH, "--batch-size", 3,
+                              "--json"))
     model, loading = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float64, output_loading_info=True)
     assert not any(loading.values()), loading
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -113,8 +114,8 @@ def made_there(name, keys, folder):
             out = model.generate(ids, do_sample=False, max_new_tokens=NEW_TOKENS, repetition_penalty=penalty)[0]
             theirs = out[ids.shape[1]:].tolist()
             row = json.loads(trireme("generate", folder, "--prompt", prompt, "--raw-prompt", "--ignore-eos",
-                                     "--temperature", 0, "--max-new-tokens", NEW_TOKENS, "--repetition-penalty", penalty,
-                                     "--json"))
+                                     "--temperature", 0, "--max-new-tokens", NEW_TOKENS, "--repetition-penalty",
+                                     penalty, "--json"))
             same = row["ids"] == theirs and len(theirs) == NEW_TOKENS
             good &= same
             print(f"  {name:20} {len(ids[0]):3} + {len(theirs)} tokens, {len(set(theirs)):2} kinds, penalty {penalty}: "

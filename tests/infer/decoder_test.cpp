@@ -29,7 +29,8 @@ ModelConfig long_qwen3(int64_t window = 0) {
 
 /// A model in a folder, and the same one run plainly.
 struct Subject {
-  explicit Subject(const ModelConfig& c) : config(c), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
+  explicit Subject(const ModelConfig& c)
+      : config(c), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
   Decoder decoder(int sequences, int64_t capacity, DType dtype = DType::f32) {
     Decoder d({.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity}, pool);
     d.load(WeightFiles(folder));
@@ -38,7 +39,8 @@ struct Subject {
   std::vector<int32_t> prompt(int64_t length, uint64_t seed = 1) const {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < length; ++i)
-      ids.push_back(static_cast<int32_t>(RandomKey::of(seed, 2).draw(0, static_cast<uint64_t>(i))[0] % static_cast<uint32_t>(config.vocab_size)));
+      ids.push_back(static_cast<int32_t>(RandomKey::of(seed, 2).draw(0, static_cast<uint64_t>(i))[0] %
+                                         static_cast<uint32_t>(config.vocab_size)));
     return ids;
   }
   std::vector<float> last_logits(const std::vector<int32_t>& ids) {
@@ -123,7 +125,8 @@ TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
     for (const int i : slots) tokens.push_back(ids[static_cast<size_t>(i)].back());
     const Tensor logits = together.step(slots, tokens);
     for (size_t k = 0; k < slots.size(); ++k)
-      ids[static_cast<size_t>(slots[k])].push_back(best(logits.f32() + static_cast<int64_t>(k) * s.config.vocab_size, s.config.vocab_size));
+      ids[static_cast<size_t>(slots[k])].push_back(
+          best(logits.f32() + static_cast<int64_t>(k) * s.config.vocab_size, s.config.vocab_size));
   }
   for (int i = 0; i < kSequences; ++i) {
     std::vector<int32_t> alone = s.prompt(1 + 3 * i, static_cast<uint64_t>(i));
@@ -163,7 +166,9 @@ TEST_P(Decoding, EveryLengthFitsThePlanInEveryPrecision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Decoder, Decoding, ::testing::Values(long_gpt2(), long_qwen3(), long_qwen3(6)),
-                         [](const auto& i) { return cat(i.param.model_type, i.param.sliding_window > 0 ? "Window" : ""); });
+                         [](const auto& i) {
+                           return cat(i.param.model_type, i.param.sliding_window > 0 ? "Window" : "");
+                         });
 
 TEST(Decoder, AWindowIsSeen) {
   Subject whole(long_qwen3()), windowed(long_qwen3(6));

@@ -1,5 +1,5 @@
-// Text from prompts. Scripted models say a fixed row of tokens, one a position, so that stop strings, ends and characters
-// fall where a test wants them.
+// Text from prompts. Scripted models say a fixed row of tokens, one a position, so that stop strings, ends and
+// characters fall where a test wants them.
 #include "infer/generator.h"
 
 #include <gtest/gtest.h>
@@ -17,8 +17,11 @@ namespace {
 constexpr int64_t kVocab = 300;  // of the matrix; the tokenizer has 258 tokens
 
 ModelConfig byte_model(const char* more = "") {
-  return ModelConfig::from_json(Json::parse(cat(R"({"model_type":"gpt2","vocab_size":300,"n_embd":48,"n_layer":1,"n_head":2,"n_positions":48,
-      "tie_word_embeddings":false)", more, "}"), "byte_model"));
+  return ModelConfig::from_json(
+      Json::parse(cat(R"({"model_type":"gpt2","vocab_size":300,"n_embd":48,"n_layer":1,"n_head":2,"n_positions":48,
+      "tie_word_embeddings":false)",
+                      more, "}"),
+                  "byte_model"));
 }
 
 class GeneratorTest : public ::testing::Test {
@@ -28,8 +31,8 @@ class GeneratorTest : public ::testing::Test {
     testing::byte_tokenizer().save(folder);
     return {load_model_folder(folder), pool};
   }
-  /// A model that says `script` after a prompt of one token, whatever that is. Position p is told from others by channel p
-  /// alone; the head turns channel p into token script[p].
+  /// A model that says `script` after a prompt of one token, whatever that is. Position p is told from others by
+  /// channel p alone; the head turns channel p into token script[p].
   Generator scripted(const std::vector<int32_t>& script, const char* more = "") {
     const ModelConfig config = byte_model(more);
     return load(config, testing::PlainModel(config, 1, [&](Param& p) {
@@ -38,8 +41,10 @@ class GeneratorTest : public ::testing::Test {
                   std::fill_n(values, p.value.numel(), 0.0F);
                   for (int64_t i = 0; i < 48; ++i) {
                     if (p.spec.name == "embedding.positions.weight") values[i * 48 + i] = 1;
-                    if (p.spec.name == "head.weight" && static_cast<size_t>(i) < script.size()) values[script[static_cast<size_t>(i)] * 48 + i] = 10;
-                    if (p.spec.name == "head.weight") values[299 * 48 + i] = 1000;  // a row of padding, likelier than any token
+                    if (p.spec.name == "head.weight" && static_cast<size_t>(i) < script.size())
+                      values[script[static_cast<size_t>(i)] * 48 + i] = 10;
+                    if (p.spec.name == "head.weight")
+                      values[299 * 48 + i] = 1000;  // a row of padding, likelier than any token
                   }
                 }));
   }
@@ -53,7 +58,8 @@ class GeneratorTest : public ::testing::Test {
     std::vector<std::string> pieces;
   };
   /// The answer to a prompt of one token, greedy.
-  Heard hear(Generator generator, std::vector<std::string> stop = {}, int64_t max_new_tokens = 20, bool ignore_eos = false) {
+  Heard hear(Generator generator, std::vector<std::string> stop = {}, int64_t max_new_tokens = 20,
+             bool ignore_eos = false) {
     Heard heard;
     GenerateOptions options;
     options.sampling.temperature = 0;
@@ -148,14 +154,16 @@ TEST_F(GeneratorTest, EndsAtTheEndOfText) {
   const Heard by_config = hear(scripted(bytes("abcd"), R"(,"eos_token_id":99)"));
   EXPECT_EQ(by_config.result.text, "ab");
   EXPECT_EQ(by_config.result.finish_reason, "eos");
-  EXPECT_EQ(hear(scripted({'a', 'l', testing::kEos}), {"lo"}).result.text, "al");  // what might have become a stop string
+  EXPECT_EQ(hear(scripted({'a', 'l', testing::kEos}), {"lo"}).result.text,
+            "al");  // what might have become a stop string
 }
 
 TEST_F(GeneratorTest, PaddingRowsAreNeverChosen) {
-  for (const SamplingParams& sampling : {SamplingParams{.temperature = 0}, SamplingParams{}, SamplingParams{.top_k = 3}, SamplingParams{.top_p = 0.9}}) {
+  for (const SamplingParams& sampling :
+       {SamplingParams{.temperature = 0}, SamplingParams{}, SamplingParams{.top_k = 3}, SamplingParams{.top_p = 0.9}}) {
     Generator generator = scripted(bytes("x"));
-    const std::vector<Generation> texts =
-        generator.generate(std::vector<std::string>(5, "?"), {.sampling = sampling, .max_new_tokens = 40, .ignore_eos = true}, {});
+    const std::vector<Generation> texts = generator.generate(
+        std::vector<std::string>(5, "?"), {.sampling = sampling, .max_new_tokens = 40, .ignore_eos = true}, {});
     for (const Generation& g : texts)
       for (const int32_t id : g.ids) EXPECT_LT(id, 258);
   }
@@ -168,8 +176,8 @@ TEST_F(GeneratorTest, EachOfManyPromptsIsAnsweredAsAlone) {
   Generator generator = random();
   GenerateStats stats;
   std::vector<std::string> streamed(prompts.size());
-  const std::vector<Generation> together =
-      generator.generate(prompts, greedy, [&](size_t prompt, std::string_view text) { streamed[prompt] += text; }, &stats);
+  const std::vector<Generation> together = generator.generate(
+      prompts, greedy, [&](size_t prompt, std::string_view text) { streamed[prompt] += text; }, &stats);
   int64_t new_tokens = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Generation alone = generator.generate({prompts[i]}, greedy, {})[0];
@@ -186,7 +194,8 @@ TEST_F(GeneratorTest, TheSameSeedSaysTheSame) {
   Generator generator = random();
   const auto say = [&](uint64_t seed, size_t samples) {
     std::vector<std::string> texts;
-    for (const Generation& g : generator.generate(std::vector<std::string>(samples, "a"), {.sampling = {.seed = seed}, .max_new_tokens = 20}, {}))
+    for (const Generation& g : generator.generate(std::vector<std::string>(samples, "a"),
+                                                  {.sampling = {.seed = seed}, .max_new_tokens = 20}, {}))
       texts.push_back(g.text);
     return texts;
   };
@@ -205,14 +214,23 @@ TEST_F(GeneratorTest, WhatCannotBeIsAConfigError) {
     return options;
   };
   EXPECT_EQ(complaint(random(), std::string(40, 'x'), raw), "");
-  EXPECT_NE(complaint(random(), std::string(41, 'x'), raw).find("need 49 positions, the model has 48"), std::string::npos);
-  EXPECT_NE(complaint(random(), std::string(40, 'x'), {.max_new_tokens = 8}).find("need 49 positions"), std::string::npos);
+  EXPECT_NE(complaint(random(), std::string(41, 'x'), raw).find("need 49 positions, the model has 48"),
+            std::string::npos);
+  EXPECT_NE(complaint(random(), std::string(40, 'x'), {.max_new_tokens = 8}).find("need 49 positions"),
+            std::string::npos);
   EXPECT_NE(complaint(random(), "", raw).find("prompt is empty"), std::string::npos);
   for (const int64_t n : {int64_t{0}, int64_t{-1}, int64_t{49}, std::numeric_limits<int64_t>::max()})
-    EXPECT_NE(complaint(random(), "x", with([&](auto& o) { o.max_new_tokens = n; })).find("max-new-tokens"), std::string::npos) << n;
-  EXPECT_NE(complaint(random(), "x", with([](auto& o) { o.stop = {"a", ""}; })).find("empty stop string"), std::string::npos);
+    EXPECT_NE(complaint(random(), "x", with([&](auto& o) { o.max_new_tokens = n; })).find("max-new-tokens"),
+              std::string::npos)
+        << n;
+  EXPECT_NE(complaint(random(), "x", with([](auto& o) {
+                        o.stop = {"a", ""};
+                      }))
+                .find("empty stop string"),
+            std::string::npos);
   EXPECT_NE(complaint(random(), "x", with([](auto& o) { o.sampling.top_p = 2; })).find("top-p"), std::string::npos);
-  EXPECT_NE(complaint(random(R"(,"bos_token_id":299)"), "x", {.max_new_tokens = 8}).find("bos_token_id is 299"), std::string::npos);
+  EXPECT_NE(complaint(random(R"(,"bos_token_id":299)"), "x", {.max_new_tokens = 8}).find("bos_token_id is 299"),
+            std::string::npos);
   EXPECT_EQ(complaint(random(R"(,"bos_token_id":299)"), "x", raw), "");
 }
 

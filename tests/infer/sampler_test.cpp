@@ -33,7 +33,8 @@ std::vector<double> softmax(const std::vector<double>& scores) {
 }
 
 /// RepetitionPenalty, Temperature, TopK, TopP in that order, then softmax.
-std::vector<double> reference(const std::vector<float>& logits, const std::vector<int32_t>& history, const SamplingParams& params) {
+std::vector<double> reference(const std::vector<float>& logits, const std::vector<int32_t>& history,
+                              const SamplingParams& params) {
   std::vector<double> scores(logits.begin(), logits.end());
   for (const int32_t id : std::set<int32_t>(history.begin(), history.end())) {
     double& s = scores[static_cast<size_t>(id)];
@@ -72,19 +73,23 @@ TEST_P(Frequencies, FollowTheDefinition) {
   const std::vector<double> p = reference(logits, history, GetParam());
   Sampler sampler(GetParam(), 40);
   std::vector<int> counts(40);
-  for (int sequence = 0; sequence < kDraws; ++sequence) ++counts[static_cast<size_t>(draw(sampler, logits, history, sequence))];
+  for (int sequence = 0; sequence < kDraws; ++sequence)
+    ++counts[static_cast<size_t>(draw(sampler, logits, history, sequence))];
   for (size_t i = 0; i < p.size(); ++i) {
     // Where p is 0 this asks for none at all.
-    EXPECT_LE(std::abs(counts[i] - kDraws * p[i]), 5 * std::sqrt(kDraws * p[i] * (1 - p[i]))) << "token " << i << ", p " << p[i];
+    EXPECT_LE(std::abs(counts[i] - kDraws * p[i]), 5 * std::sqrt(kDraws * p[i] * (1 - p[i])))
+        << "token " << i << ", p " << p[i];
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sampler, Frequencies,
-                         ::testing::Values(SamplingParams{}, SamplingParams{.temperature = 0.7}, SamplingParams{.temperature = 3},
-                                           SamplingParams{.top_k = 1}, SamplingParams{.top_k = 7}, SamplingParams{.top_k = 1000},
-                                           SamplingParams{.top_p = 0.5}, SamplingParams{.top_p = 0.9}, SamplingParams{.top_p = 1e-9},
-                                           SamplingParams{.repetition_penalty = 1.5}, SamplingParams{.repetition_penalty = 0.5},
-                                           SamplingParams{.temperature = 1.3, .top_k = 20, .top_p = 0.8, .repetition_penalty = 1.2, .seed = 9}));
+INSTANTIATE_TEST_SUITE_P(
+    Sampler, Frequencies,
+    ::testing::Values(SamplingParams{}, SamplingParams{.temperature = 0.7}, SamplingParams{.temperature = 3},
+                      SamplingParams{.top_k = 1}, SamplingParams{.top_k = 7}, SamplingParams{.top_k = 1000},
+                      SamplingParams{.top_p = 0.5}, SamplingParams{.top_p = 0.9}, SamplingParams{.top_p = 1e-9},
+                      SamplingParams{.repetition_penalty = 1.5}, SamplingParams{.repetition_penalty = 0.5},
+                      SamplingParams{
+                          .temperature = 1.3, .top_k = 20, .top_p = 0.8, .repetition_penalty = 1.2, .seed = 9}));
 
 TEST(Sampler, ANucleusBeyondTheFirstSortedTokensIsWhole) {
   const std::vector<float> logits = random_logits(600, 4, 0.5);
@@ -150,7 +155,8 @@ TEST(Sampler, IdsBehindTheLogitsAreNeverChosen) {
   // The matrix has 64 rows, 50 of which are tokens; what lies behind in memory is large.
   std::vector<float> memory(64, 100.0F);
   const std::vector<float> logits = random_logits(50, 7);
-  for (const SamplingParams& params : {SamplingParams{}, SamplingParams{.top_k = 10}, SamplingParams{.top_p = 0.9}, SamplingParams{.temperature = 0}}) {
+  for (const SamplingParams& params : {SamplingParams{}, SamplingParams{.top_k = 10}, SamplingParams{.top_p = 0.9},
+                                       SamplingParams{.temperature = 0}}) {
     Sampler sampler(params, 64);
     for (int sequence = 0; sequence < 500; ++sequence) {
       std::copy(logits.begin(), logits.end(), memory.begin());
@@ -161,16 +167,19 @@ TEST(Sampler, IdsBehindTheLogitsAreNeverChosen) {
 
 TEST(Sampler, ValuesOutsideTheirRangesAreRefused) {
   const double nan = std::nan("");
-  for (const SamplingParams& bad : {SamplingParams{.temperature = -1}, SamplingParams{.temperature = nan}, SamplingParams{.top_k = -1},
-                                    SamplingParams{.top_p = 0}, SamplingParams{.top_p = 1.5}, SamplingParams{.top_p = nan},
-                                    SamplingParams{.repetition_penalty = 0}, SamplingParams{.repetition_penalty = -2},
-                                    SamplingParams{.repetition_penalty = 1e30}, SamplingParams{.repetition_penalty = nan}})
+  for (const SamplingParams& bad :
+       {SamplingParams{.temperature = -1}, SamplingParams{.temperature = nan}, SamplingParams{.top_k = -1},
+        SamplingParams{.top_p = 0}, SamplingParams{.top_p = 1.5}, SamplingParams{.top_p = nan},
+        SamplingParams{.repetition_penalty = 0}, SamplingParams{.repetition_penalty = -2},
+        SamplingParams{.repetition_penalty = 1e30}, SamplingParams{.repetition_penalty = nan}})
     EXPECT_THROW(Sampler(bad, 5), ConfigError);
 }
 
 TEST(Sampler, BrokenLogitsAreANumericError) {
-  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
-    for (const SamplingParams& params : {SamplingParams{}, SamplingParams{.temperature = 0}, SamplingParams{.top_p = 0.5}}) {
+  for (const float bad :
+       {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
+    for (const SamplingParams& params :
+         {SamplingParams{}, SamplingParams{.temperature = 0}, SamplingParams{.top_p = 0.5}}) {
       Sampler sampler(params, 3);
       EXPECT_THROW(draw(sampler, {0, bad, 1}, {}), NumericError);
     }

@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t kTokens = 11, kHidden = 12, kVocab = 17;
 
-/// f32 sums of some hundred terms near 1 are good to about 1e-5; over 2h = 0.02 that is 5e-4, the h^2 term is of the same
-/// size. The bound is relative to the largest gradient of the tensor.
+/// f32 sums of some hundred terms near 1 are good to about 1e-5; over 2h = 0.02 that is 5e-4, the h^2 term is of the
+/// same size. The bound is relative to the largest gradient of the tensor.
 constexpr double kStep = 1e-2, kTolerance = 5e-3;
 
 class Jacobian : public ::testing::Test {
@@ -47,7 +47,8 @@ class Jacobian : public ::testing::Test {
     ctx_.train = true;
   }
 
-  /// Binds what the layer declared: values from their initialisers (norm weights and biases made uneven), gradients zero.
+  /// Binds what the layer declared: values from their initialisers (norm weights and biases made uneven), gradients
+  /// zero.
   void bind() {
     layout_.emplace(table_, 1, 0, 1, single_, 0);
     params_.emplace(table_, *layout_, DType::f32, kCpu, single_);
@@ -56,7 +57,8 @@ class Jacobian : public ::testing::Test {
       p.spec.init_std = 0.4F;
       init_param(p, 1, pool_);
       if (p.spec.init == Init::normal) return;
-      for (int64_t i = 0; i < p.value.numel(); ++i) p.value.f32()[i] += 0.2F * normal_float({name_hash(p.spec.name)}, static_cast<uint64_t>(i));
+      for (int64_t i = 0; i < p.value.numel(); ++i)
+        p.value.f32()[i] += 0.2F * normal_float({name_hash(p.spec.name)}, static_cast<uint64_t>(i));
     });
   }
 
@@ -68,15 +70,18 @@ class Jacobian : public ::testing::Test {
   }
 
   /// `loss` computes a scalar from the bound values; `gradients` fills dx of `inputs` (same order) and the parameters'.
-  void expect_gradients(const std::function<double()>& loss, const std::vector<Tensor>& inputs, const std::vector<Tensor>& input_gradients) {
+  void expect_gradients(const std::function<double()>& loss, const std::vector<Tensor>& inputs,
+                        const std::vector<Tensor>& input_gradients) {
     for (size_t i = 0; i < inputs.size(); ++i) expect_tensor(cat("input ", i), loss, inputs[i], input_gradients[i]);
     for (Param& p : table_)
       if (p.spec.tied_to.empty()) expect_tensor(p.spec.name, loss, p.value, p.grad);
   }
 
-  void expect_tensor(const std::string& name, const std::function<double()>& loss, const Tensor& values, const Tensor& gradient) {
+  void expect_tensor(const std::string& name, const std::function<double()>& loss, const Tensor& values,
+                     const Tensor& gradient) {
     double largest = 0;
-    for (int64_t i = 0; i < gradient.numel(); ++i) largest = std::max(largest, std::abs(static_cast<double>(gradient.f32()[i])));
+    for (int64_t i = 0; i < gradient.numel(); ++i)
+      largest = std::max(largest, std::abs(static_cast<double>(gradient.f32()[i])));
     EXPECT_GT(largest, 0) << name;
     const int64_t stride = std::max<int64_t>(1, values.numel() / 37);
     for (int64_t i = 0; i < values.numel(); i += stride) {
@@ -118,13 +123,15 @@ class Jacobian : public ::testing::Test {
 TEST_F(Jacobian, Linear) {
   const Linear layer(builder_, "w", {.in = kHidden, .out = 7, .bias = true}, single_);
   bind();
-  const Tensor x = random({kTokens, kHidden}, 1), y = random({kTokens, 7}, 2), r = random({kTokens, 7}, 3), dx = random({kTokens, kHidden}, 4);
+  const Tensor x = random({kTokens, kHidden}, 1), y = random({kTokens, 7}, 2), r = random({kTokens, 7}, 3),
+               dx = random({kTokens, kHidden}, 4);
   layer.forward(ctx_, y, x);
   layer.backward(ctx_, dx, r, x);
   expect_gradients([&] { return layer.forward(ctx_, y, x), dot(y, r); }, {x}, {dx});
 }
 
-void norm_case(Ctx& ctx, const Norm& norm, const Tensor& y, const Tensor& x, const Tensor& residual, const Tensor& delta) {
+void norm_case(Ctx& ctx, const Norm& norm, const Tensor& y, const Tensor& x, const Tensor& residual,
+               const Tensor& delta) {
   const ArenaScope scope(*ctx.keep);
   Norm::Saved saved;
   norm.forward(ctx, y, x, residual, delta, saved);
@@ -136,11 +143,13 @@ TEST_F(Jacobian, NormsOfBothKindsWithTheirResidual) {
     const Norm norm(builder_, "n", kind, kHidden, 1e-5F);
     bind();
     const Shape shape{kTokens, kHidden};
-    const Tensor residual = random(shape, 1), delta = random(shape, 2), x = random(shape, 3), y = random(shape, 4), r = random(shape, 5), dx = random(shape, 6);
+    const Tensor residual = random(shape, 1), delta = random(shape, 2), x = random(shape, 3), y = random(shape, 4),
+                 r = random(shape, 5), dx = random(shape, 6);
     Norm::Saved saved;
     norm.forward(ctx_, y, x, residual, delta, saved);
     norm.backward(ctx_, dx, r, x, saved, false);
-    expect_gradients([&] { return norm_case(ctx_, norm, y, x, residual, delta), dot(y, r); }, {residual, delta}, {dx, dx});
+    expect_gradients([&] { return norm_case(ctx_, norm, y, x, residual, delta), dot(y, r); }, {residual, delta},
+                     {dx, dx});
     keep_.release(0);
   }
 }
@@ -149,7 +158,10 @@ TEST_F(Jacobian, MlpOfBothKindsWithAndWithoutRecompute) {
   for (const MlpKind kind : {MlpKind::gelu, MlpKind::swiglu})
     for (const bool recompute : {false, true}) {
       table_.clear();
-      const Mlp mlp(builder_, {.kind = kind, .hidden = kHidden, .intermediate = 10, .bias = true, .recompute_activation = recompute}, single_);
+      const Mlp mlp(
+          builder_,
+          {.kind = kind, .hidden = kHidden, .intermediate = 10, .bias = true, .recompute_activation = recompute},
+          single_);
       bind();
       const Shape shape{kTokens, kHidden};
       const Tensor x = random(shape, 1), y = random(shape, 2), r = random(shape, 3), dx = random(shape, 4);
@@ -180,8 +192,17 @@ TEST_F(Jacobian, AttentionWithGroupedHeadsRopeNormsWindowAndDropout) {
           table.f32()[p * 4 + 2 + i] = static_cast<float>(std::sin(angle));
         }
       const SelfAttention attention(builder_,
-                                    {.hidden = kHidden, .heads = 4, .kv_heads = 2, .head_dim = 4, .qkv_bias = true, .out_bias = true, .qk_norm = norms,
-                                     .window = window, .dropout = window > 0 ? 0.3F : 0.0F, .site = 5, .rope_table = table},
+                                    {.hidden = kHidden,
+                                     .heads = 4,
+                                     .kv_heads = 2,
+                                     .head_dim = 4,
+                                     .qkv_bias = true,
+                                     .out_bias = true,
+                                     .qk_norm = norms,
+                                     .window = window,
+                                     .dropout = window > 0 ? 0.3F : 0.0F,
+                                     .site = 5,
+                                     .rope_table = table},
                                     single_);
       bind();
       const Shape shape{kTokens, kHidden};
@@ -202,7 +223,8 @@ TEST_F(Jacobian, AttentionWithGroupedHeadsRopeNormsWindowAndDropout) {
 }
 
 TEST_F(Jacobian, EmbeddingWithPositionsAndDropout) {
-  const Embedding embedding(builder_, {.vocab = kVocab, .hidden = kHidden, .positions = 8, .dropout = 0.2F, .site = 1}, single_);
+  const Embedding embedding(builder_, {.vocab = kVocab, .hidden = kHidden, .positions = 8, .dropout = 0.2F, .site = 1},
+                            single_);
   bind();
   const Shape shape{kTokens, kHidden};
   const Tensor y = random(shape, 1), r = random(shape, 2), dy = random(shape, 2);
@@ -230,7 +252,8 @@ TEST_F(Jacobian, BlockWithDropout) {
   block.set_slots(1);
   bind();
   const Shape shape{kTokens, kHidden};
-  const Tensor residual = random(shape, 1), delta = random(shape, 2), x = random(shape, 3), out_r = random(shape, 4), out_d = random(shape, 5), r = random(shape, 6);
+  const Tensor residual = random(shape, 1), delta = random(shape, 2), x = random(shape, 3), out_r = random(shape, 4),
+               out_d = random(shape, 5), r = random(shape, 6);
   const Tensor g = random(shape, 6);
   block.forward(ctx_, batch_, 0, {residual, delta}, x, {out_r, out_d});
   block.backward(ctx_, batch_, 0, g);

@@ -41,21 +41,30 @@ TEST(ModelConfig, EveryFamilyRoundTrips) {
   for (const std::string type : {"gpt2", "llama", "mistral", "qwen2", "qwen3"}) {
     expect_round_trip(parse(small(type)));
     EXPECT_EQ(parse(small(type)).model_type, type);
-    expect_round_trip(parse(small(type, R"("tie_word_embeddings":true,"initializer_range":0.01,"bos_token_id":1,"eos_token_id":[2,3])")));
+    expect_round_trip(parse(
+        small(type, R"("tie_word_embeddings":true,"initializer_range":0.01,"bos_token_id":1,"eos_token_id":[2,3])")));
     EXPECT_EQ(parse(small(type, R"("eos_token_id":[2,3])")).eos_token_id, 2);
   }
-  expect_round_trip(parse(small("gpt2", R"("n_inner":50,"resid_pdrop":0.2,"embd_pdrop":0,"attn_pdrop":0.3,"tie_word_embeddings":false)")));
-  expect_round_trip(parse(small("llama", R"("attention_bias":true,"mlp_bias":true,"attention_dropout":0.1,"head_dim":10,"rope_theta":5e5,
-      "rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":32})")));
+  expect_round_trip(parse(
+      small("gpt2", R"("n_inner":50,"resid_pdrop":0.2,"embd_pdrop":0,"attn_pdrop":0.3,"tie_word_embeddings":false)")));
+  expect_round_trip(parse(
+      small("llama", R"("attention_bias":true,"mlp_bias":true,"attention_dropout":0.1,"head_dim":10,"rope_theta":5e5,
+      "rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,
+      "original_max_position_embeddings":32})")));
   expect_round_trip(parse(small("qwen2", R"("rope_scaling":{"type":"linear","factor":2.5})")));
   expect_round_trip(parse(small("mistral", R"("sliding_window":8)")));
   expect_round_trip(parse(small("qwen3", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":0)")));
 }
 
 TEST(ModelConfig, EveryFieldSurvivesTheRoundTrip) {
-  const ModelConfig c = parse(parse(small("llama", R"("attention_bias":true,"mlp_bias":true,"attention_dropout":0.125,"head_dim":10,
-      "rms_norm_eps":1e-4,"rope_theta":123.5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.5,"high_freq_factor":4.5,
-      "original_max_position_embeddings":32},"tie_word_embeddings":true,"initializer_range":0.5,"bos_token_id":7,"eos_token_id":9)")).to_json().dump());
+  const ModelConfig c =
+      parse(parse(small("llama", R"("attention_bias":true,"mlp_bias":true,"attention_dropout":0.125,"head_dim":10,
+      "rms_norm_eps":1e-4,"rope_theta":123.5,
+      "rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.5,"high_freq_factor":4.5,
+      "original_max_position_embeddings":32},"tie_word_embeddings":true,
+      "initializer_range":0.5,"bos_token_id":7,"eos_token_id":9)"))
+                .to_json()
+                .dump());
   EXPECT_EQ(c.hidden_size, 24);
   EXPECT_EQ(c.num_hidden_layers, 3);
   EXPECT_EQ(c.num_attention_heads, 4);
@@ -81,7 +90,8 @@ TEST(ModelConfig, EveryFieldSurvivesTheRoundTrip) {
 
 TEST(ModelConfig, ReadsWhatTransformersWrites) {
   for (const std::string name : kGoldens) {
-    const ModelConfig c = ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/", name, "/config.json")));
+    const ModelConfig c =
+        ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/", name, "/config.json")));
     EXPECT_EQ(c.num_hidden_layers, 2) << name;
     EXPECT_EQ(c.num_attention_heads, 4) << name;
     EXPECT_EQ(c.vocab_size, c.is_gpt2() ? 131 : 133) << name;
@@ -90,20 +100,25 @@ TEST(ModelConfig, ReadsWhatTransformersWrites) {
     EXPECT_EQ(c.tie_word_embeddings, name != "gpt2_untied" && name != "llama") << name;
     expect_round_trip(c);
   }
-  const ModelConfig llama = ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/llama/config.json")));
+  const ModelConfig llama =
+      ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/llama/config.json")));
   EXPECT_EQ(llama.rope_scaling, RopeScaling::llama3);
   EXPECT_EQ(llama.rope_theta, 100);
   EXPECT_EQ(llama.rope_original_max_position, 64);
-  const ModelConfig qwen = ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/qwen3/config.json")));
+  const ModelConfig qwen =
+      ModelConfig::from_json(read_json(cat(TRIREME_SOURCE_DIR, "/tests/golden/qwen3/config.json")));
   EXPECT_EQ(qwen.head_dim, 10);
   EXPECT_TRUE(qwen.qk_norm);
 }
 
 TEST(ModelConfig, AMisspeltKeyIsNamedWithTheNearest) {
-  EXPECT_NE(complaint(small("gpt2", R"("n_ebmd":3)")).find("unknown key 'model.n_ebmd', did you mean 'n_embd'?"), std::string::npos);
+  EXPECT_NE(complaint(small("gpt2", R"("n_ebmd":3)")).find("unknown key 'model.n_ebmd', did you mean 'n_embd'?"),
+            std::string::npos);
   EXPECT_NE(complaint(small("llama", R"("rope_tehta":3)")).find("did you mean 'rope_theta'?"), std::string::npos);
   EXPECT_NE(complaint(small("llama", R"("n_embd":3)")).find("unknown key 'model.n_embd'"), std::string::npos);
-  EXPECT_NE(complaint(small("llama", R"("rope_scaling":{"factr":2})")).find("'model.rope_scaling.factr', did you mean 'factor'?"), std::string::npos);
+  EXPECT_NE(complaint(small("llama", R"("rope_scaling":{"factr":2})"))
+                .find("'model.rope_scaling.factr', did you mean 'factor'?"),
+            std::string::npos);
   EXPECT_NE(complaint(R"({"preset":"gpt2-124n"})").find("did you mean 'gpt2-124m'?"), std::string::npos);
   EXPECT_NE(complaint(R"({"model_type":"lama"})").find("did you mean 'llama'?"), std::string::npos);
 }
@@ -121,7 +136,8 @@ TEST(ModelConfig, ImpossibleValuesAreRefusedByName) {
       {"gpt2", R"("scale_attn_by_inverse_layer_idx":true)", "scale_attn_by_inverse_layer_idx"},
       {"gpt2", R"("layer_norm_epsilon":0)", "epsilon"},
       {"llama", R"("num_key_value_heads":3)", "num_key_value_heads is 3, which does not divide num_attention_heads 4"},
-      {"llama", R"("num_attention_heads":5,"num_key_value_heads":5)", "which does not divide hidden_size 24; set head_dim"},
+      {"llama", R"("num_attention_heads":5,"num_key_value_heads":5)",
+       "which does not divide hidden_size 24; set head_dim"},
       {"llama", R"("head_dim":7)", "head_dim is 7"},
       {"llama", R"("head_dim":9223372036854775806)", "head_dim"},
       {"llama", R"("vocab_size":-1)", "vocab_size"},
@@ -142,7 +158,8 @@ TEST(ModelConfig, ImpossibleValuesAreRefusedByName) {
     Json json = Json::parse(small(type), "test");
     const Json values = Json::parse("{" + key + "}", "case");
     for (const Json::Member& m : values.members()) json[m.first] = m.second;
-    EXPECT_NE(complaint(json.dump()).find(expected), std::string::npos) << type << " " << key << ": " << complaint(json.dump());
+    EXPECT_NE(complaint(json.dump()).find(expected), std::string::npos)
+        << type << " " << key << ": " << complaint(json.dump());
   }
   EXPECT_NE(complaint("[1]"), "");
   EXPECT_NE(complaint("3"), "");
@@ -151,11 +168,18 @@ TEST(ModelConfig, ImpossibleValuesAreRefusedByName) {
 TEST(ModelConfig, AWindowIsReadAsTransformersReadsIt) {
   EXPECT_EQ(parse(small("mistral", R"("sliding_window":8)")).sliding_window, 8);
   EXPECT_EQ(parse(small("mistral", R"("sliding_window":null)")).sliding_window, 0);
-  EXPECT_EQ(parse(small("qwen2", R"("sliding_window":8,"use_sliding_window":false,"max_window_layers":0)")).sliding_window, 0);
-  EXPECT_EQ(parse(small("qwen2", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":28)")).sliding_window, 0);
-  EXPECT_EQ(parse(small("qwen3", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":0)")).sliding_window, 8);
+  EXPECT_EQ(
+      parse(small("qwen2", R"("sliding_window":8,"use_sliding_window":false,"max_window_layers":0)")).sliding_window,
+      0);
+  EXPECT_EQ(
+      parse(small("qwen2", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":28)")).sliding_window,
+      0);
+  EXPECT_EQ(
+      parse(small("qwen3", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":0)")).sliding_window, 8);
   EXPECT_EQ(parse(small("qwen3", R"("sliding_window":8,"use_sliding_window":true,"max_window_layers":28,
-      "layer_types":["sliding_attention","sliding_attention","sliding_attention"])")).sliding_window, 8);
+      "layer_types":["sliding_attention","sliding_attention","sliding_attention"])"))
+                .sliding_window,
+            8);
 }
 
 TEST(ModelConfig, APresetMayBeTheBegin) {

@@ -23,12 +23,13 @@ TEST(Presets, HaveThePublishedNumberOfParameters) {
   // gpt2*, llama, qwen*: as transformers counts the released weights, each once where tied; gpt3-1.3b and 2.7b with the
   // vocabulary padded to 50304; ti-*: by the formula V C + P C + L (12 C^2 + 13 C) + 2 C.
   const std::map<std::string, int64_t> expected = {
-      {"gpt2-124m", 124439808},    {"gpt2-355m", 354823168},     {"gpt2-774m", 774030080},     {"gpt2-1.5b", 1557611200},
-      {"gpt3-1.3b", 1313722368},   {"gpt3-2.7b", 2651673600},    {"ti-10b", 10279239680},      {"ti-100b", 96876240896},
-      {"llama3.2-1b", 1235814400}, {"llama3-8b", 8030261248},    {"qwen2.5-0.5b", 494032768},  {"qwen2.5-1.5b", 1543714304},
+      {"gpt2-124m", 124439808},    {"gpt2-355m", 354823168},  {"gpt2-774m", 774030080},    {"gpt2-1.5b", 1557611200},
+      {"gpt3-1.3b", 1313722368},   {"gpt3-2.7b", 2651673600}, {"ti-10b", 10279239680},     {"ti-100b", 96876240896},
+      {"llama3.2-1b", 1235814400}, {"llama3-8b", 8030261248}, {"qwen2.5-0.5b", 494032768}, {"qwen2.5-1.5b", 1543714304},
       {"qwen2.5-7b", 7615616512},  {"qwen3-0.6b", 596049920},
   };
-  for (const auto& [name, count] : expected) EXPECT_EQ(count_parameters(build(ModelConfig::from_json(Json(name))).params), count) << name;
+  for (const auto& [name, count] : expected)
+    EXPECT_EQ(count_parameters(build(ModelConfig::from_json(Json(name))).params), count) << name;
 }
 
 TEST(Names, AreExactlyTheTensorsThatTransformersWrote) {
@@ -37,7 +38,8 @@ TEST(Names, AreExactlyTheTensorsThatTransformersWrote) {
     const ModelConfig config = ModelConfig::from_json(read_json(folder + "/config.json"));
     const Model model = build(config);
     std::map<std::string, std::string> ours, theirs;
-    for (const DiskTensor& t : disk_tensors(config, model.params)) EXPECT_TRUE(ours.emplace(t.name, t.shape.str()).second) << t.name;
+    for (const DiskTensor& t : disk_tensors(config, model.params))
+      EXPECT_TRUE(ours.emplace(t.name, t.shape.str()).second) << t.name;
     // The header of safetensors, read without our reader: u64 length, then JSON.
     const std::string file = read_file(folder + "/model.safetensors");
     uint64_t length = 0;

@@ -26,7 +26,8 @@ class FaultyGroup final : public Group {
   void all_reduce(Tensor t, ReduceOp op) override {
     if (t.device.kind == DeviceKind::meta) return;
     if (t.dtype == DType::f64) {
-      if (fault_.doubled_scalar >= 0 && scalars_++ % (fault_.doubled_scalar + 1) == fault_.doubled_scalar && rank() == 0)
+      if (fault_.doubled_scalar >= 0 && scalars_++ % (fault_.doubled_scalar + 1) == fault_.doubled_scalar &&
+          rank() == 0)
         *t.as<double>() *= 2;
     } else if (sums_++ == fault_.skipped_sum) {
       return;

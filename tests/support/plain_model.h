@@ -15,7 +15,8 @@ namespace trireme::testing {
 class PlainModel {
  public:
   /// The initial values of `seed`, then what `change` makes of them.
-  PlainModel(const ModelConfig& config, uint64_t seed, const std::function<void(Param&)>& change = [](Param&) {})
+  PlainModel(
+      const ModelConfig& config, uint64_t seed, const std::function<void(Param&)>& change = [](Param&) {})
       : model(build_model(config, single_)),
         layout_(model.params, model.num_units(), 0, model.num_units(), single_, 0),
         store_(model.params, layout_, DType::f32, kCpu, single_) {

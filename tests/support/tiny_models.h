@@ -12,7 +12,8 @@ namespace trireme::testing {
 
 inline ModelConfig tiny_gpt2(double dropout = 0) {
   ModelConfig c = ModelConfig::from_json(Json::parse(
-      R"({"model_type":"gpt2","vocab_size":53,"n_embd":32,"n_layer":3,"n_head":4,"n_positions":24,"n_inner":80})", "tiny_gpt2"));
+      R"({"model_type":"gpt2","vocab_size":53,"n_embd":32,"n_layer":3,"n_head":4,"n_positions":24,"n_inner":80})",
+      "tiny_gpt2"));
   c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = dropout;
   return c;
 }
@@ -26,11 +27,12 @@ inline ModelConfig tiny_llama(double dropout = 0) {
   return c;
 }
 
-/// Micro-batches of random tokens that depend on the global sample only: rank `dp_rank` of `dp_size` gets its share, dealt
-/// as the loader deals them. Some target weights are 0 and some not 1.
+/// Micro-batches of random tokens that depend on the global sample only: rank `dp_rank` of `dp_size` gets its share,
+/// dealt as the loader deals them. Some target weights are 0 and some not 1.
 class TokenBatches {
  public:
-  TokenBatches(int64_t vocab, int64_t batch, int64_t length, int micro_batches, int dp_rank = 0, int dp_size = 1, uint64_t seed = 7) {
+  TokenBatches(int64_t vocab, int64_t batch, int64_t length, int micro_batches, int dp_rank = 0, int dp_size = 1,
+               uint64_t seed = 7) {
     const int64_t n = batch * length;
     double total = 0;
     for (int64_t sample = 0; sample < batch * micro_batches * dp_size; ++sample)

@@ -16,6 +16,10 @@ using testing::ChildOptions;
 using testing::difference;
 using testing::RunRecord;
 
+int64_t entries(const std::string& folder) {
+  return std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator());
+}
+
 ChildOptions with_failpoint(const std::string& failpoint) {
   return {.environment = {"TRIREME_FAILPOINT=" + failpoint}};
 }
@@ -117,7 +121,7 @@ TEST_F(Resume, KilledAtAnyMomentARunEndsAsIfItHadNot) {
       ASSERT_NO_FATAL_FAILURE(train_until_killed(run, failpoint + ":kill" + pass));
       testing::train_to_end(run.recipe);
       EXPECT_EQ(difference(reference_, run.record()), "");
-      EXPECT_EQ(list_checkpoints(run.folder).size(), static_cast<size_t>(testing::kTinyKeepLast));
+      EXPECT_EQ(entries(run.folder + "/checkpoints"), testing::kTinyKeepLast) << "remains, or too many checkpoints";
       ++kills[moment.phase];
     }
   }
@@ -181,6 +185,20 @@ TEST_F(Resume, ASaveThatFailsOnceIsToldAndCostsNothing) {
   EXPECT_NE(child.err().find("step 14: checkpoint not saved"), std::string::npos) << child.err();
   expect_good_checkpoints(run.folder);
   EXPECT_EQ(difference(reference_, run.record()), "");
+}
+
+TEST_F(Resume, ACheckpointOfAnotherRunIsContinuedInANewFolder) {
+  const Run run;
+  ASSERT_NO_FATAL_FAILURE(train_until_killed(run, "train.step:kill:12"));
+  const auto train_from = [&](const std::string& checkpoint, const std::string& folder) {
+    Child child({"train", run.recipe, "checkpoint.resume=" + checkpoint, "run.dir=" + folder});
+    EXPECT_EQ(child.wait(), 0) << child.err();
+    const RunRecord record = testing::record_of(folder);
+    EXPECT_EQ(record.verified, reference_.verified);
+    return list_checkpoints(folder)[0].path;
+  };
+  const std::string last = train_from(list_checkpoints(run.folder)[0].path, run.dir.path("second"));
+  train_from(last, run.dir.path("third"));  // nothing is left to train, yet the new run has its checkpoint
 }
 
 TEST_F(Resume, PoisonedActivationsChangeNothing) {

@@ -85,11 +85,12 @@ TEST_P(BadNumbers, AreNamedByUnitAndOpAndLeaveTheWeightsAlone) {
 
 INSTANTIATE_TEST_SUITE_P(
     Engine, BadNumbers,
-    ::testing::Values(Planted{"embedding.positions.weight", "embedding, forward, micro-batch 0", "embedding_forward", std::nanf("")},
-                      Planted{"blocks.1.attn.out.weight", "block 1, forward, micro-batch 0", "matmul", std::nanf("")},
-                      Planted{"blocks.2.norm2.bias", "block 2, forward, micro-batch 0", "layer_norm_forward", std::nanf("")},
-                      Planted{"head.norm.weight", "head, ", "layer_norm_forward", std::nanf("")},
-                      Planted{"blocks.1.mlp.up.weight", "block 1, forward, micro-batch 0", "matmul", 3e38F}));
+    ::testing::Values(
+        Planted{"embedding.positions.weight", "embedding, forward, micro-batch 0", "embedding_forward", std::nanf("")},
+        Planted{"blocks.1.attn.out.weight", "block 1, forward, micro-batch 0", "matmul", std::nanf("")},
+        Planted{"blocks.2.norm2.bias", "block 2, forward, micro-batch 0", "layer_norm_forward", std::nanf("")},
+        Planted{"head.norm.weight", "head, ", "layer_norm_forward", std::nanf("")},
+        Planted{"blocks.1.mlp.up.weight", "block 1, forward, micro-batch 0", "matmul", 3e38F}));
 
 TEST_F(EngineTest, AnInfBornInBackwardIsNamedThere) {
   // A gain of zero keeps the forward pass of the branch at zero, whatever the matrices behind it are.
@@ -151,7 +152,8 @@ TEST_F(EngineTest, SixteenBitParametersLearnLikeFloat32) {
           const float master = piece.values.f32()[i];
           const Tensor& w = piece.param->value;
           const float weight = dtype == DType::bf16 ? to_float(w.as<bf16_t>()[i]) : to_float(w.as<f16_t>()[i]);
-          ASSERT_EQ(weight, dtype == DType::bf16 ? to_float(to_bf16(master)) : to_float(to_f16(master))) << piece.param->spec.name;
+          ASSERT_EQ(weight, dtype == DType::bf16 ? to_float(to_bf16(master)) : to_float(to_f16(master)))
+              << piece.param->spec.name;
           finer += master != weight ? 1 : 0;
         }
       }

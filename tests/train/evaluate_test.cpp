@@ -20,7 +20,8 @@ class EvaluateTest : public ::testing::Test {
     for (const int64_t length : {9, 1, 31, 14, 2, 25, 8}) {
       std::vector<int32_t>& ids = documents.emplace_back();
       for (int64_t i = 0; i < length; ++i)
-        ids.push_back(static_cast<int32_t>(RandomKey::of(5, 1).draw(documents.size(), static_cast<uint64_t>(i))[0] % 51));
+        ids.push_back(
+            static_cast<int32_t>(RandomKey::of(5, 1).draw(documents.size(), static_cast<uint64_t>(i))[0] % 51));
     }
     testing::write_token_files(dir.path("tokens"), documents);
   }
@@ -61,10 +62,12 @@ class EvaluateTest : public ::testing::Test {
 TEST_F(EvaluateTest, IsTheMeanOverEveryTargetWhateverTheBatch) {
   const DocumentRange part{1, 6};
   std::vector<int32_t> ids;
-  for (int64_t d = part.begin; d < part.end; ++d) ids.insert(ids.end(), documents[static_cast<size_t>(d)].begin(), documents[static_cast<size_t>(d)].end());
+  for (int64_t d = part.begin; d < part.end; ++d)
+    ids.insert(ids.end(), documents[static_cast<size_t>(d)].begin(), documents[static_cast<size_t>(d)].end());
   for (const size_t length : {7U, 16U}) {
     double sum = 0;
-    for (size_t at = 0; at + 1 < ids.size(); at += length) sum += window_loss(std::span(ids).subspan(at, std::min(length + 1, ids.size() - at)));
+    for (size_t at = 0; at + 1 < ids.size(); at += length)
+      sum += window_loss(std::span(ids).subspan(at, std::min(length + 1, ids.size() - at)));
     const double expected = sum / static_cast<double>(ids.size() - 1);
     for (const int64_t batch : {1, 2, 3, 5, 64}) {
       const EvalResult result = evaluate(static_cast<int64_t>(length), batch, part);

@@ -1,5 +1,5 @@
-// Every layout trains the same model: loss, every gradient and the weights after two updates equal those of one rank, with
-// dropout on. Thread ranks, tiny models.
+// Every layout trains the same model: loss, every gradient and the weights after two updates equal those of one rank,
+// with dropout on. Thread ranks, tiny models.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -68,7 +68,8 @@ Outcome train(const ModelConfig& model, const Layout& layout, int total_micro_ba
     engine.set_poison(true);
     initialise(engine, tp, defect.biases_on_every_rank, pool);
     for (int step = 0; step < 2; ++step) {
-      testing::TokenBatches data(model.vocab_size, kBatch, kLength, config.micro_batches, groups.dp->rank(), groups.dp->size(), 7 + static_cast<uint64_t>(step));
+      testing::TokenBatches data(model.vocab_size, kBatch, kLength, config.micro_batches, groups.dp->rank(),
+                                 groups.dp->size(), 7 + static_cast<uint64_t>(step));
       if (defect.loses_micro_batch) data.batches[1] = data.batches[0];
       const double loss = engine.forward_backward(data.batches, step);
       const double norm = engine.gradient_norm(data.batches, step);
@@ -95,8 +96,8 @@ Outcome train(const ModelConfig& model, const Layout& layout, int total_micro_ba
 /// Sums of n f32 products whose parts were added in another order differ by about eps * sqrt(n) of the largest element;
 /// 400 eps covers the longest sums here (N = 156 tokens through 3 layers).
 constexpr double kBound = 400 * 0x1p-23;
-/// Adam divides by the root of the second moment: where a gradient is near zero, its relative error moves the weight by up
-/// to a learning rate (1e-2 here, against weights of about 0.02 to 1).
+/// Adam divides by the root of the second moment: where a gradient is near zero, its relative error moves the weight by
+/// up to a learning rate (1e-2 here, against weights of about 0.02 to 1).
 constexpr double kWeightBound = 0.05;
 
 /// How far two runs are apart: losses and norms relative, tensors relative to their largest element, the worst of all.
@@ -107,7 +108,8 @@ struct Distance {
 
 double distance(const std::vector<double>& expected, const std::vector<double>& found) {
   double worst = 0;
-  for (size_t i = 0; i < expected.size(); ++i) worst = std::max(worst, std::abs(expected[i] - found.at(i)) / expected[i]);
+  for (size_t i = 0; i < expected.size(); ++i)
+    worst = std::max(worst, std::abs(expected[i] - found.at(i)) / expected[i]);
   return worst;
 }
 
@@ -127,14 +129,15 @@ double distance(const GlobalTensors& expected, const GlobalTensors& found) {
 }
 
 Distance distance(const Outcome& expected, const Outcome& found) {
-  return {distance(expected.losses, found.losses), distance(expected.norms, found.norms), distance(expected.gradients, found.gradients),
-          distance(expected.weights, found.weights)};
+  return {distance(expected.losses, found.losses), distance(expected.norms, found.norms),
+          distance(expected.gradients, found.gradients), distance(expected.weights, found.weights)};
 }
 
 void expect_parity(const ModelConfig& model, const Layout& layout, int micro_batches) {
   SCOPED_TRACE(cat(model.model_type, ", ", layout.name, ", ", micro_batches, " micro-batches"));
   const Distance d = distance(train(model, {"one rank"}, micro_batches), train(model, layout, micro_batches));
-  EXPECT_TRUE(d.small()) << "loss " << d.loss << ", norm " << d.norm << ", gradient " << d.gradient << ", weight " << d.weight;
+  EXPECT_TRUE(d.small()) << "loss " << d.loss << ", norm " << d.norm << ", gradient " << d.gradient << ", weight "
+                         << d.weight;
   if (!layout.bitwise) return;
   EXPECT_EQ(d.loss + d.gradient + d.weight, 0);
   EXPECT_LE(d.norm, 4 * 0x1p-52);  // a double sum of all squares, of which each stage has its part, in another order
@@ -169,7 +172,8 @@ TEST(Parity, EveryLayoutTrainsLlamaLikeOneRank) {
 TEST(Parity, TiedLlamaUnderPipelineAndZero3) {
   ModelConfig model = testing::tiny_llama();
   model.tie_word_embeddings = true;
-  for (const Layout& layout : {Layout{"pipeline=2", {.pp = 2}}, Layout{"zero=3", {.dp = 2}, 3}, Layout{"tensor=2", {.tp = 2}}})
+  for (const Layout& layout :
+       {Layout{"pipeline=2", {.pp = 2}}, Layout{"zero=3", {.dp = 2}, 3}, Layout{"tensor=2", {.tp = 2}}})
     expect_parity(model, layout, 2);
 }
 
@@ -206,16 +210,19 @@ TEST(ParityDefect, EveryMissingTensorParallelSumIsNoticed) {
   // 4 micro-batches of embedding, 2 forward sums and 2 backward ones a block, max and sum of the loss, head.
   const int sums = 4 * (1 + 3 * 4 + 3);
   for (int missing = 0; missing < sums; missing += 5)
-    EXPECT_FALSE(effect(testing::tiny_gpt2(), {"tensor=2", {.tp = 2}}, {.tensor = {.skipped_sum = missing}}).small()) << missing;
+    EXPECT_FALSE(effect(testing::tiny_gpt2(), {"tensor=2", {.tp = 2}}, {.tensor = {.skipped_sum = missing}}).small())
+        << missing;
 }
 
 TEST(ParityDefect, EveryMissingDataParallelSumIsNoticed) {
   for (int unit = 0; unit < 5; ++unit)
-    EXPECT_GT(effect(testing::tiny_gpt2(), {"data=2", {.dp = 2}}, {.data = {.skipped_sum = unit}}).gradient, kBound) << unit;
+    EXPECT_GT(effect(testing::tiny_gpt2(), {"data=2", {.dp = 2}}, {.data = {.skipped_sum = unit}}).gradient, kBound)
+        << unit;
 }
 
 TEST(ParityDefect, MeansInPlaceOfSumsAreNoticed) {
-  for (const Layout& layout : {Layout{"data=2", {.dp = 2}}, Layout{"zero=1", {.dp = 2}, 1}, Layout{"zero=2", {.dp = 2}, 2}})
+  for (const Layout& layout :
+       {Layout{"data=2", {.dp = 2}}, Layout{"zero=1", {.dp = 2}, 1}, Layout{"zero=2", {.dp = 2}, 2}})
     EXPECT_GT(effect(testing::tiny_llama(), layout, {.data = {.averages = true}}).gradient, kBound) << layout.name;
 }
 
