@@ -1,5 +1,6 @@
 #include "peer.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,13 +11,12 @@ namespace trireme {
 
 Peer::Peer(const std::vector<std::string>& words) : name_(words.at(0)) {
   int to[2], from[2];
-  if (pipe(to) != 0 || pipe(from) != 0) throw IoError("cannot make a pipe");
+  if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) throw IoError("cannot make a pipe");
   pid_ = fork();
   if (pid_ < 0) throw IoError("cannot start another process");
   if (pid_ == 0) {
     dup2(to[0], STDIN_FILENO);
     dup2(from[1], STDOUT_FILENO);
-    for (const int fd : {to[0], to[1], from[0], from[1]}) close(fd);
     std::vector<char*> argv;
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -50,7 +50,8 @@ std::vector<double> Peer::run(int count) {
   std::fprintf(to_.get(), "run %d\n", count);
   std::fflush(to_.get());
   std::vector<double> times;
-  for (const Json& ms : read_line().at("ms").items()) times.push_back(ms.as_real());
+  const Json answer = read_line();
+  for (const Json& ms : answer.at("ms").items()) times.push_back(ms.as_real());
   return times;
 }
 
