@@ -66,12 +66,11 @@ int cmd_eval(CommandLine& line) {
   line.flag("--json", json, "print one JSON object");
   line.example("trireme eval runs/poetry-tiny --data data/poems-test");
   if (!line.parse()) return kDone;
-  if (threads < 0 || threads > 1024) throw ConfigError(cat("--threads is ", threads, ", expected 0 to 1024"));
   if (data.micro_batch_size < 1 || data.micro_batch_size > 1 << 20) {
     throw ConfigError(cat("--batch-size is ", data.micro_batch_size, ", expected 1 to 1048576"));
   }
 
-  ThreadPool pool(static_cast<int>(threads));
+  ThreadPool pool(checked_threads(threads));
   const LoadedModel model = load_model_folder(model_folder(path, pool));
   const int64_t positions = model.config.max_position_embeddings;
   if (data.sequence_length == 0) data.sequence_length = std::min(positions, kLongestDefault);

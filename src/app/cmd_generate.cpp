@@ -62,7 +62,6 @@ int cmd_generate(CommandLine& line) {
   if (!line.parse()) return kDone;
   if (count < 1 || count > kMaxSamples)
     throw ConfigError(cat("--num-samples is ", count, ", expected 1 to ", kMaxSamples));
-  if (threads < 0 || threads > 1024) throw ConfigError(cat("--threads is ", threads, ", expected 0 to 1024"));
   if (seed < 0) throw ConfigError(cat("--seed is ", seed, ", expected 0 or more"));
 
   if (prompts.empty()) prompts.push_back("");
@@ -70,7 +69,7 @@ int cmd_generate(CommandLine& line) {
   for (const std::string& prompt : prompts)
     for (int64_t i = 0; i < count; ++i) all.push_back(prompt);
   sampling.seed = static_cast<uint64_t>(seed);
-  ThreadPool pool(static_cast<int>(threads));
+  ThreadPool pool(checked_threads(threads));
   Generator generator(load_model_folder(model_folder(path, pool)), pool);
   const int64_t positions = generator.model().config.max_position_embeddings;
   options.max_new_tokens = max_new_tokens == kUnset ? std::min<int64_t>(128, positions / 2) : max_new_tokens;

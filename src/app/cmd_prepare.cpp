@@ -21,8 +21,7 @@ int cmd_prepare(CommandLine& line) {
   line.positional("FILE", sources, "text: .txt, .csv, .jsonl or .json");
   line.example("trireme prepare --tokenizer tok/ --column text1 --out data/poems train.csv");
   if (!line.parse()) return kDone;
-  if (threads < 0 || threads > 1024) throw ConfigError(cat("--threads is ", threads, ", expected 0 to 1024"));
-  ThreadPool pool(static_cast<int>(threads));
+  ThreadPool pool(checked_threads(threads));
   make_token_files(sources, text, prefix, Tokenizer::load(folder), !no_eos, pool);
   return kDone;
 }

@@ -69,6 +69,11 @@ int report(const std::string& text, ExitCode code) noexcept {
 
 }  // namespace
 
+int checked_threads(int64_t threads) {
+  if (threads < 0 || threads > 1024) throw ConfigError(cat("--threads is ", threads, ", expected 0 to 1024"));
+  return static_cast<int>(threads);
+}
+
 int run_command(std::vector<std::string> words) {
   if (words.empty() || asks_for_help(words[0])) {
     print(help());

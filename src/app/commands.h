@@ -23,6 +23,9 @@ int cmd_data_samples(CommandLine& line);
 int cmd_verify(CommandLine& line);
 int cmd_docs_keys(CommandLine& line);
 
+/// The value of a --threads option, 0 (one for each available core) to 1024; ConfigError for any other.
+int checked_threads(int64_t threads);
+
 /// Runs `trireme WORDS...`; without words, or with --help, prints the list of commands. ConfigError for an unknown one.
 int run_command(std::vector<std::string> words);
 
