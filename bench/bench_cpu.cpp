@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/strings.h"
 #include "infer/decoder.h"
+#include "ops/cpu/blas.h"
 #include "ops/matmul.h"
 #include "peer.h"
 #include "train/engine.h"
@@ -251,6 +252,7 @@ int run(std::vector<std::string> words) {
 }  // namespace trireme
 
 int main(int argc, char** argv) {
+  trireme::cpu::restart_with_better_blas(argv);
   try {
     return trireme::run({argv + 1, argv + argc});
   } catch (const std::exception& e) {

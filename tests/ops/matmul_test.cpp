@@ -1,5 +1,6 @@
 #include "ops/matmul.h"
 
+#include "ops/cpu/blas.h"
 #include "ops/op_test.h"
 #include "support/allocations.h"
 #include "support/tolerance.h"
@@ -201,6 +202,14 @@ TEST(SumRows, GivesTheSameBitsAtAnyNumberOfThreads) {
     write(out.t, Doubles(391));
     sum_rows(ctx, out.t, x.t);
   });
+}
+
+TEST(BlasKernels, AreChosenForACpuThatOpenBlasDoesNotKnow) {
+  EXPECT_EQ(cpu::better_blas_kernels("Prescott", true, true), "SkylakeX");
+  EXPECT_EQ(cpu::better_blas_kernels("Prescott", true, false), "Haswell");
+  EXPECT_EQ(cpu::better_blas_kernels("Prescott", false, false), "") << "a CPU as old as the kernels";
+  EXPECT_EQ(cpu::better_blas_kernels("Zen", true, false), "");
+  EXPECT_EQ(cpu::better_blas_kernels("Haswell", true, true), "") << "it knew the CPU and had its reasons";
 }
 
 }  // namespace
