@@ -75,7 +75,14 @@ bool CommandLine::parse() {
     print(impl_->app.help());
     return false;
   } catch (const CLI::ParseError& error) {
-    throw ConfigError(cat(error.what(), "; see `", impl_->app.get_name(), " --help`"));
+    const std::string help = cat("; see `", impl_->app.get_name(), " --help`");
+    const std::vector<std::string> extra = impl_->app.remaining();
+    if (extra.empty()) throw ConfigError(cat(error.what(), help));
+    std::vector<std::string> names;
+    for (const CLI::Option* option : impl_->app.get_options())
+      if (!option->get_positional()) names.push_back(option->get_name());
+    const std::vector<std::string_view> known(names.begin(), names.end());
+    throw ConfigError(cat("unexpected '", extra.front(), "'", did_you_mean(extra.front(), known), help));
   }
   return true;
 }

@@ -111,7 +111,7 @@ void add_records(Fields& out, RunConfig& c) {
                               "Newest checkpoints that stay on disk; 0: all."));
   out.push_back(text_field("checkpoint.resume", c.checkpoint.resume,
                            "auto: continue from the newest good checkpoint of the run; none: refuse a folder that has "
-                           "one; else the checkpoint to start from."));
+                           "one; else the checkpoint from which a run without its own starts."));
   out.push_back(integer_field("log.every", c.log.every, at_least(1), "Steps between log lines."));
   out.push_back(flag_field("log.tensorboard", c.log.tensorboard, "Also write TensorBoard events."));
   out.push_back(flag_field("log.progress", c.log.progress, "Draw a progress bar where stderr is a terminal."));

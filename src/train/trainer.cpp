@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -36,6 +37,13 @@ void write_events(EventsWriter& events, const StepRecord& r) {
   events.scalar("train/tokens_per_second", r.step, r.tokens_per_second());
   if (r.eval_loss) events.scalar("eval/loss", r.step, *r.eval_loss);
   events.flush();
+}
+
+/// Whether `path` is `folder` or lies in it.
+bool is_inside(const std::string& path, const std::string& folder) {
+  const std::filesystem::path inner = std::filesystem::weakly_canonical(path);
+  const std::filesystem::path outer = std::filesystem::weakly_canonical(folder);
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
 std::string state_name(const AdamW::Piece& piece) { return cat(piece.param->spec.name, ".", piece.kind); }
@@ -85,29 +93,31 @@ Json Trainer::trainer_state() const {
   return state;
 }
 
+/// From the run's own newest checkpoint; without one from what checkpoint.resume names, or from nothing.
 void Trainer::restore() {
   const std::string& resume = config_.checkpoint.resume;
   if (resume == "none" && !list_checkpoints(config_.run_dir).empty())
     throw ConfigError(
         cat(config_.run_dir, " holds checkpoints, but checkpoint.resume=none; use another run.dir or remove them"));
-  if (resume == "auto") {
-    const auto skipped = [](const std::string& path, const std::string& reason) {
-      log_warn(cat("passing over ", path, ": ", reason));
-    };
-    if (const std::optional<Checkpoint> newest = newest_valid(config_.run_dir, skipped, &pool_)) {
-      restore_from(*newest);
-      saved_step_ = step_;
-      return;
-    }
-  } else if (resume != "none") {
-    return restore_from(Checkpoint(resume, &pool_));
+  const auto skipped = [](const std::string& path, const std::string& reason) {
+    log_warn(cat("passing over ", path, ": ", reason));
+  };
+  if (const std::optional<Checkpoint> newest = newest_valid(config_.run_dir, skipped, &pool_)) {
+    if (is_inside(resume, checkpoints_folder(config_.run_dir)) && !is_inside(newest->path(), resume))
+      throw ConfigError(cat(resume, " is not the newest checkpoint of ", config_.run_dir, ", which is ", newest->path(),
+                            "; to go back, remove the newer ones or use another run.dir"));
+    restore_from(*newest);
+    saved_step_ = step_;
+  } else if (resume == "auto" || resume == "none") {
+    engine_.initialise();
+  } else {
+    restore_from(Checkpoint(resume, &pool_));
   }
-  engine_.initialise();
 }
 
 void Trainer::restore_from(const Checkpoint& checkpoint) {
   const Json& state = checkpoint.trainer_state();
-  if (checkpoint.config().dump() != config_.engine.model.to_json().dump())
+  if (ModelConfig::from_json(checkpoint.config()).to_json().dump() != config_.engine.model.to_json().dump())
     throw ConfigError(cat(
         checkpoint.path(),
         " is a checkpoint of another model (see its config.json); use another run.dir, or the model it was made with"));

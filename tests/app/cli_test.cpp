@@ -120,6 +120,12 @@ TEST(Commands, AnUnknownCommandIsAUserErrorThatNamesTheNearest) {
   EXPECT_EQ(run({"tokenizer", "--help"}).code, 0);
 }
 
+TEST(Commands, AnUnknownOptionNamesTheNearest) {
+  const Outcome o = run({"train", "recipe.yaml", "--dryrun"});
+  EXPECT_EQ(o.code, 2);
+  EXPECT_NE(o.err.find("unexpected '--dryrun', did you mean '--dry-run'?"), std::string::npos) << o.err;
+}
+
 TEST(Commands, EveryCommandHasHelpWithAnExample) {
   for (const std::vector<std::string>& name : std::vector<std::vector<std::string>>{{"train"},
                                                                                     {"generate"},

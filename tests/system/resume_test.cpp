@@ -201,6 +201,24 @@ TEST_F(Resume, ACheckpointOfAnotherRunIsContinuedInANewFolder) {
   train_from(last, run.dir.path("third"));  // nothing is left to train, yet the new run has its checkpoint
 }
 
+TEST_F(Resume, ARunStartedFromACheckpointContinuesFromItsOwnAfterwards) {
+  const Run run;
+  ASSERT_NO_FATAL_FAILURE(train_until_killed(run, "train.step:kill:9"));
+  const std::string first = list_checkpoints(run.folder)[0].path, second = run.dir.path("second");
+  const std::vector<std::string> command = {"train", run.recipe, "checkpoint.resume=" + first, "run.dir=" + second};
+  Child killed(command, with_failpoint("train.step:kill:11"));  // after its own checkpoint of step 14
+  EXPECT_EQ(killed.wait(), -SIGKILL);
+  Child child(command);
+  EXPECT_EQ(child.wait(), 0) << child.err();
+  EXPECT_NE(child.err().find(second + "/checkpoints/"), std::string::npos) << child.err();
+  EXPECT_EQ(testing::record_of(second).verified, reference_.verified);
+
+  const std::string older = list_checkpoints(second).back().path;
+  Child back({"train", run.recipe, "checkpoint.resume=" + older, "run.dir=" + second});
+  EXPECT_EQ(back.wait(), 2);
+  EXPECT_NE(back.err().find("remove the newer ones"), std::string::npos) << back.err();
+}
+
 TEST_F(Resume, PoisonedActivationsChangeNothing) {
   const Run run;
   Child child({"train", run.recipe}, {.environment = {"TRIREME_POISON=1"}});
