@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -59,6 +60,28 @@ class RealFileSystem final : public FileSystem {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) fail("create", path);
     return fd;
+  }
+
+  int open_partial(const std::string& path) override {
+    for (;;) {
+      const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+      if (fd < 0) fail("create", path);
+      if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        ::close(fd);
+        throw IoError(cat(path, ": another process is writing this file; wait for it or choose another name"));
+      }
+      // The one before may have renamed or removed it while we opened it; then that was the file of another name.
+      struct stat opened {
+      }, named{};
+      if (::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+          opened.st_dev == named.st_dev)
+        return fd;
+      ::close(fd);
+    }
+  }
+
+  void truncate(int fd, uint64_t size, const std::string& path) override {
+    if (::ftruncate(fd, static_cast<off_t>(size)) != 0) fail("truncate", path);
   }
 
   void write(int fd, std::span<const std::byte> bytes, const std::string& path) override {
@@ -142,28 +165,39 @@ FileSystem& real_file_system() {
   return fs;
 }
 
-AtomicFile::AtomicFile(std::string path, FileSystem& fs) : fs_(fs), path_(std::move(path)) {
+OutputFile::OutputFile(std::string path, FileSystem& fs) : fs_(fs), path_(std::move(path)) {
   struct stat info {};
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
     throw IoError(cat(path_, ": expected a regular file or a free name to write to, found ", kind_of(info),
                       "; choose another path"));
-  temporary_ = cat(path_, ".tmp-", ::getpid());
-  fd_ = fs_.create(temporary_);
   buffer_.reserve(kBufferBytes);
 }
 
-AtomicFile::~AtomicFile() {
+OutputFile::~OutputFile() {
   try {
-    if (fd_ >= 0) fs_.close(std::exchange(fd_, -1), temporary_);
+    close();
   } catch (const Error&) {  // the file is thrown away: what closing it says does not matter
   }
+  remove();
+}
+
+void OutputFile::close() {
+  if (fd_ >= 0) fs_.close(std::exchange(fd_, -1), temporary_);
+}
+
+void OutputFile::remove() noexcept {
   try {
-    if (!temporary_.empty()) fs_.remove(temporary_);
+    if (!temporary_.empty()) fs_.remove(std::exchange(temporary_, ""));
   } catch (const Error&) {  // a left-over temporary file harms nobody
   }
 }
 
-void AtomicFile::write(std::span<const std::byte> bytes) {
+void OutputFile::rename() {
+  fs_.rename(temporary_, path_);
+  temporary_.clear();
+}
+
+void OutputFile::write(std::span<const std::byte> bytes) {
   CHECK(fd_ >= 0, path_, " is written after commit()");
   if (buffer_.size() + bytes.size() > kBufferBytes) flush();
   if (bytes.size() > kBufferBytes)
@@ -173,20 +207,55 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   size_ += bytes.size();
 }
 
-void AtomicFile::flush() {
+void OutputFile::flush() {
   if (!buffer_.empty()) fs_.write(fd_, buffer_, temporary_);
   buffer_.clear();
+}
+
+AtomicFile::AtomicFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs) {
+  const std::string name = cat(path_, ".tmp-", ::getpid());
+  fd_ = fs_.create(name);
+  temporary_ = name;
 }
 
 void AtomicFile::commit() {
   CHECK(fd_ >= 0, path_, " is committed twice");
   flush();
   fs_.sync(fd_, temporary_);
-  fs_.close(std::exchange(fd_, -1), temporary_);
-  fs_.rename(temporary_, path_);
-  temporary_.clear();
+  close();
+  rename();
   fs_.sync_directory(folder_of(path_));
 }
+
+PartialFile::PartialFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs) {
+  const std::string name = path_ + ".partial";
+  fd_ = fs_.open_partial(name);
+  temporary_ = name;  // from here on it is ours to remove
+}
+
+// The open file is the lock, so here the name goes before it is closed.
+PartialFile::~PartialFile() { remove(); }
+
+void PartialFile::keep(uint64_t size) {
+  CHECK(size_ == 0, temporary_, " is cut after a write");
+  fs_.truncate(fd_, size, temporary_);
+  size_ = size;
+}
+
+void PartialFile::sync() {
+  flush();
+  fs_.sync(fd_, temporary_);
+}
+
+void PartialFile::commit() {
+  CHECK(fd_ >= 0, path_, " is committed twice");
+  sync();
+  rename();
+  close();
+  fs_.sync_directory(folder_of(path_));
+}
+
+uint64_t file_size(const std::string& path) { return regular_file_size(Descriptor("open", path, O_RDONLY), path); }
 
 std::string read_file(const std::string& path, uint64_t limit) {
   const Descriptor file("open", path, O_RDONLY);

@@ -38,6 +38,10 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
   virtual int create(const std::string& path) = 0;  // new file for writing, truncated; returns a descriptor
+  /// A file that outlives its writer: made where missing, else kept as it is; writes go behind its end. IoError where
+  /// another process has it open this way.
+  virtual int open_partial(const std::string& path) = 0;
+  virtual void truncate(int fd, uint64_t size, const std::string& path) = 0;
   virtual void write(int fd, std::span<const std::byte> bytes, const std::string& path) = 0;
   virtual void sync(int fd, const std::string& path) = 0;
   virtual void close(int fd, const std::string& path) = 0;
@@ -52,30 +56,61 @@ class FileSystem {
 /// The real one: every failure is an IoError naming call, path and reason.
 FileSystem& real_file_system();
 
-/// A file written from begin to end under a temporary name and renamed at commit(): the old content
-/// stays until then, and is never half-replaced. Not committed: the temporary file is removed. IoError where `path` is
-/// anything but a regular file or a free name: a rename would put a file in the place of a device or pipe.
-class AtomicFile {
+/// A file written front to back under a temporary name, which commit() of the classes below changes into its own. Not
+/// committed, the temporary file is removed.
+class OutputFile {
  public:
-  explicit AtomicFile(std::string path, FileSystem& fs = real_file_system());
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
   uint64_t size() const { return size_; }
-  /// Flushes, syncs, renames, syncs the folder.
-  void commit();
 
- private:
+ protected:
+  OutputFile(std::string path, FileSystem& fs);
+  ~OutputFile();
   void flush();
+  void rename();
+  void close();
+  void remove() noexcept;
+
   FileSystem& fs_;
   std::string path_, temporary_;
   int fd_ = -1;
   uint64_t size_ = 0;
+
+ private:
   std::vector<std::byte> buffer_;
 };
+
+/// The old content of `path` stays until commit() and is never half-replaced. IoError where `path` is anything but a
+/// regular file or a free name: a rename would put a file in the place of a device or pipe.
+class AtomicFile : public OutputFile {
+ public:
+  explicit AtomicFile(std::string path, FileSystem& fs = real_file_system());
+  /// Flushes, syncs, renames, syncs the folder.
+  void commit();
+};
+
+/// The same under the name PATH.partial, which stays where the process is killed, so that the next one may go on behind
+/// what it knows to be good. One process at a time: IoError where another one is writing it.
+class PartialFile : public OutputFile {
+ public:
+  explicit PartialFile(std::string path, FileSystem& fs = real_file_system());
+  ~PartialFile();
+  /// Where the bytes lie until commit().
+  const std::string& partial_path() const { return temporary_; }
+  /// Drops all bytes but the first `size`; must come before the first write, and there must be as many.
+  void keep(uint64_t size);
+  /// Returns when what was written so far survives a loss of power.
+  void sync();
+  /// Syncs, renames, syncs the folder.
+  void commit();
+};
+
+/// Size of a regular file. IoError where it is missing or none.
+uint64_t file_size(const std::string& path);
 
 /// Whole file as text. IoError where it is missing, a folder, or larger than `limit` bytes.
 std::string read_file(const std::string& path, uint64_t limit = uint64_t{1} << 32);

@@ -8,10 +8,10 @@
 
 namespace trireme {
 
-/// trireme: sample i is a pure function of (seed, i), whatever the length of the run. megatron: as Megatron-LM orders
-/// the same files with the same seed; depends on the number of samples of the whole run.
-enum class DataOrder : uint8_t { trireme, megatron };
-constexpr std::array<std::string_view, 2> kDataOrderNames = {"trireme", "megatron"};
+/// trireme: sample i is a pure function of (seed, i), whatever the length of the run. The others are the orders of
+/// other systems for the same files and seed; they depend on the number of samples of the whole run.
+enum class DataOrder : uint8_t { trireme, megatron, megatron_v1_1_5, paddle };
+constexpr std::array<std::string_view, 4> kDataOrderNames = {"trireme", "megatron", "megatron-v1.1.5", "paddle"};
 
 struct DataConfig {
   std::string source;                          // text to prepare where the token files are missing

@@ -23,49 +23,69 @@ CsvReader::CsvReader(TextCursor cursor, const std::string& column) : cursor_(std
                         "; name one with --column or data.column"));
 }
 
+/// Bytes of the line end here, or 0 where there is none.
+size_t CsvReader::line_end() {
+  const std::string_view rest = cursor_.rest(2);
+  return rest.empty() ? 0 : rest[0] == '\n' ? 1 : rest.substr(0, 2) == "\r\n" ? 2 : 0;
+}
+
 void CsvReader::skip_empty_lines() {
-  for (std::string_view rest = cursor_.rest(); !rest.empty(); rest = cursor_.rest()) {
-    const size_t bytes = rest[0] == '\n' ? 1 : rest.substr(0, 2) == "\r\n" ? 2 : 0;
-    if (bytes == 0) return;
-    cursor_.skip(bytes);
-  }
+  for (size_t bytes; (bytes = line_end()) > 0;) cursor_.skip(bytes);
 }
 
 /// Reads one field and what ends it; appends its value to `out` unless that is null.
 CsvReader::End CsvReader::read_field(std::string* out) {
-  if (!cursor_.at_end() && cursor_.peek() == '"') {
-    const size_t opened = cursor_.position();
-    cursor_.skip(1);
-    for (;;) {
-      const std::string_view rest = cursor_.rest();
-      const size_t quote = rest.find('"');
-      if (quote == std::string_view::npos)
-        cursor_.fail(opened,
-                     "the quote that opens this field is never closed; double a quote (\"\") that is part of the text");
-      const bool doubled = quote + 1 < rest.size() && rest[quote + 1] == '"';
-      if (out) out->append(rest.substr(0, quote + (doubled ? 1 : 0)));
-      cursor_.skip(quote + (doubled ? 2 : 1));
-      if (!doubled) break;
-    }
-  } else {
-    const std::string_view rest = cursor_.rest();
-    size_t length = std::min(rest.find_first_of(",\n"), rest.size());
-    if (length > 0 && length < rest.size() && rest[length] == '\n' && rest[length - 1] == '\r') --length;
-    if (out) out->append(rest.substr(0, length));
-    cursor_.skip(length);
-  }
-  const std::string_view rest = cursor_.rest();
-  if (rest.empty()) return End::text;
-  const size_t bytes = rest[0] == ',' || rest[0] == '\n' ? 1 : rest.substr(0, 2) == "\r\n" ? 2 : 0;
+  if (!cursor_.at_end() && cursor_.peek() == '"')
+    read_quoted(out);
+  else
+    read_bare(out);
+  if (cursor_.at_end()) return End::text;
+  const bool comma = cursor_.peek() == ',';
+  const size_t bytes = comma ? 1 : line_end();
   if (bytes == 0)
     cursor_.fail(cursor_.position(),
                  "expected a comma or the end of the row behind a closing quote; double a quote (\"\") that is part of "
                  "the text");
   cursor_.skip(bytes);
-  return rest[0] == ',' ? End::field : End::row;
+  return comma ? End::field : End::row;
+}
+
+void CsvReader::read_quoted(std::string* out) {
+  const size_t opened = cursor_.position();
+  cursor_.skip(1);
+  for (;;) {
+    const std::string_view rest = cursor_.rest();
+    if (rest.empty())
+      cursor_.fail(opened,
+                   "the quote that opens this field is never closed; double a quote (\"\") that is part of the text");
+    const size_t quote = rest.find('"');
+    if (out) out->append(rest.substr(0, quote));
+    if (quote == std::string_view::npos) {
+      cursor_.skip(rest.size());
+      continue;
+    }
+    cursor_.skip(quote + 1);
+    if (cursor_.at_end() || cursor_.peek() != '"') return;
+    if (out) out->push_back('"');
+    cursor_.skip(1);
+  }
+}
+
+/// Up to a comma or the end of the row, which stay.
+void CsvReader::read_bare(std::string* out) {
+  while (!cursor_.at_end()) {
+    const std::string_view rest = cursor_.rest(2);
+    size_t length = 0;
+    while (length < rest.size() && rest[length] != ',' && rest[length] != '\n' && rest[length] != '\r') ++length;
+    if (length == 0 && (rest[0] != '\r' || line_end() > 0)) return;
+    length = std::max<size_t>(length, 1);  // a carriage return by itself is part of the field
+    if (out) out->append(rest.substr(0, length));
+    cursor_.skip(length);
+  }
 }
 
 bool CsvReader::next(std::string& out) {
+  cursor_.release();
   skip_empty_lines();
   if (cursor_.at_end()) return false;
   const size_t begin = cursor_.position();

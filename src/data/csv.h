@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/text_cursor.h"
 #include "data/text_reader.h"
 
 namespace trireme {
@@ -17,11 +18,16 @@ class CsvReader : public DocumentReader {
   CsvReader(TextCursor cursor, const std::string& column);
 
   bool next(std::string& out) override;
-  size_t position() const override { return cursor_.position(); }
+  uint64_t position() const override { return cursor_.position(); }
+  void go_on(uint64_t position) override { cursor_.seek(position); }
+  uint64_t file_position() const override { return cursor_.file_position(); }
 
  private:
   enum class End { field, row, text };
   End read_field(std::string* out);
+  void read_quoted(std::string* out);
+  void read_bare(std::string* out);
+  size_t line_end();
   void skip_empty_lines();
 
   TextCursor cursor_;

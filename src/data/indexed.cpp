@@ -1,14 +1,12 @@
 #include "data/indexed.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
-#include <filesystem>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
-#include "base/failpoint.h"
 
 namespace trireme {
 namespace {
@@ -39,25 +37,6 @@ int64_t copy_ids(std::span<int32_t> out, const std::byte* from, int64_t vocab_si
   for (size_t i = 0;; ++i)
     if (static_cast<uint64_t>(load<T>(from + i * sizeof(T))) >= static_cast<uint64_t>(vocab_size))
       return static_cast<int64_t>(i);
-}
-
-/// Calls fn with a zero of the C++ type of `type`.
-template <class Fn>
-auto with_type(TokenType type, Fn fn) {
-  switch (type) {
-    case TokenType::u8: return fn(uint8_t{});
-    case TokenType::i8: return fn(int8_t{});
-    case TokenType::i16: return fn(int16_t{});
-    case TokenType::u16: return fn(uint16_t{});
-    case TokenType::i32: return fn(int32_t{});
-    case TokenType::i64: break;
-  }
-  return fn(int64_t{});
-}
-
-template <class T>
-void append(std::string& out, const std::vector<T>& values) {
-  out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
 }
 
 }  // namespace
@@ -199,60 +178,6 @@ void IndexedDataset::fail_id(int64_t sequence, int64_t position, int64_t id) con
                     " (sequence ", sequence, ", position ", position, ") has the id ", id, ", the vocabulary has ",
                     vocab_size_,
                     " ids from 0 on; these files were made with another tokenizer: prepare them again with this one"));
-}
-
-IndexedWriter::IndexedWriter(std::string prefix, TokenType type, FileSystem& fs)
-    : prefix_(std::move(prefix)), type_(type), fs_(fs), bin_(prefix_ + ".bin", fs) {}
-
-void IndexedWriter::add_sequence(std::span<const int32_t> ids) {
-  if (ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
-    throw IoError(cat(prefix_, ".idx: document ", num_documents(), " has ", ids.size(),
-                      " ids, the format ends at 2147483647; split it"));
-  packed_.resize(ids.size() * static_cast<size_t>(token_size(type_)));
-  with_type(type_, [&](auto zero) {
-    using T = decltype(zero);
-    for (size_t i = 0; i < ids.size(); ++i) {
-      const T id = static_cast<T>(ids[i]);
-      CHECK(static_cast<int64_t>(id) == ids[i], "id ", ids[i], " in a token file of type ", static_cast<int>(type_));
-      std::memcpy(&packed_[i * sizeof(T)], &id, sizeof(T));
-    }
-  });
-  bin_.write(packed_);
-  lengths_.push_back(static_cast<int32_t>(ids.size()));
-  num_tokens_ += static_cast<int64_t>(ids.size());
-}
-
-void IndexedWriter::end_document() { documents_.push_back(static_cast<int64_t>(lengths_.size())); }
-
-std::string IndexedWriter::index() const {
-  std::vector<int64_t> pointers(lengths_.size());
-  for (size_t s = 1; s < pointers.size(); ++s) pointers[s] = pointers[s - 1] + lengths_[s - 1] * token_size(type_);
-  const std::array<uint64_t, 2> counts = {lengths_.size(), documents_.size()};
-  const uint64_t version = 1;
-  std::string out(kMagic);
-  out.append(reinterpret_cast<const char*>(&version), sizeof version);
-  out.push_back(static_cast<char>(type_));
-  out.append(reinterpret_cast<const char*>(counts.data()), sizeof counts);
-  append(out, lengths_);
-  append(out, pointers);
-  append(out, documents_);
-  return out;
-}
-
-void IndexedWriter::commit(std::string_view sidecar) {
-  CHECK(documents_.back() == static_cast<int64_t>(lengths_.size()), "the last document was not ended");
-  AtomicFile idx(prefix_ + ".idx", fs_), json(prefix_ + ".meta.json", fs_);
-  idx.write(index());
-  json.write(sidecar);
-  const std::string folder = std::filesystem::path(prefix_).parent_path().string();
-  if (std::filesystem::exists(prefix_ + ".idx")) {
-    fs_.remove(prefix_ + ".idx");
-    fs_.sync_directory(folder.empty() ? "." : folder);
-  }
-  bin_.commit();
-  json.commit();
-  failpoint("prepare.before_index");
-  idx.commit();
 }
 
 }  // namespace trireme

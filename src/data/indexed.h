@@ -10,30 +10,11 @@
 #include <limits>
 #include <span>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "base/file.h"
+#include "data/token_type.h"
 
 namespace trireme {
-
-/// The type codes of the format that can hold ids (6 and 7 are floats).
-enum class TokenType : uint8_t { u8 = 1, i8 = 2, i16 = 3, i32 = 4, i64 = 5, u16 = 8 };
-
-constexpr int64_t token_size(TokenType t) {
-  switch (t) {
-    case TokenType::u8:
-    case TokenType::i8: return 1;
-    case TokenType::i16:
-    case TokenType::u16: return 2;
-    case TokenType::i32: return 4;
-    case TokenType::i64: return 8;
-  }
-  return 0;
-}
-
-/// The type that Megatron's writer takes: u16 where the vocabulary has fewer than 65,500 ids, else i32.
-constexpr TokenType token_type_for(int64_t vocab_size) { return vocab_size < 65500 ? TokenType::u16 : TokenType::i32; }
 
 class IndexedDataset {
  public:
@@ -78,36 +59,6 @@ class IndexedDataset {
   int64_t num_sequences_ = 0, num_documents_ = 0, num_tokens_ = 0;
   int64_t vocab_size_;
   TokenType type_ = TokenType::u16;
-};
-
-/// Writes token files front to back. Until commit() the files of that name stay as they were; what is not committed
-/// leaves nothing behind.
-class IndexedWriter {
- public:
-  IndexedWriter(std::string prefix, TokenType type, FileSystem& fs = real_file_system());
-
-  /// Appends a sequence to the document at hand; every id must fit the type.
-  void add_sequence(std::span<const int32_t> ids);
-  void end_document();
-
-  int64_t num_documents() const { return static_cast<int64_t>(documents_.size()) - 1; }
-  int64_t num_tokens() const { return num_tokens_; }
-
-  /// Replaces PREFIX.bin, PREFIX.meta.json (with `sidecar`) and PREFIX.idx. An older .idx goes first and the new one
-  /// comes last, so that no moment shows an index beside data that is not its own.
-  void commit(std::string_view sidecar);
-
- private:
-  std::string index() const;
-
-  std::string prefix_;
-  TokenType type_;
-  FileSystem& fs_;
-  AtomicFile bin_;
-  std::vector<int32_t> lengths_;
-  std::vector<int64_t> documents_ = {0};
-  std::vector<std::byte> packed_;
-  int64_t num_tokens_ = 0;
 };
 
 }  // namespace trireme

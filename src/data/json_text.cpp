@@ -1,6 +1,6 @@
 #include "data/json_text.h"
 
-#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -20,17 +20,24 @@ constexpr bool is_number_part(char c) {
 }  // namespace
 
 JsonTextReader::JsonTextReader(TextCursor cursor, std::string key, bool lines)
-    : cursor_(std::move(cursor)), key_(std::move(key)), lines_(lines), limit_(cursor_.text().size()) {
+    : cursor_(std::move(cursor)), key_(std::move(key)), lines_(lines), limit_(std::numeric_limits<size_t>::max()) {
   cursor_.skip_byte_order_mark();
 }
 
-bool JsonTextReader::next(std::string& out) { return lines_ ? next_line(out) : next_item(out); }
+void JsonTextReader::go_on(uint64_t position) {
+  cursor_.seek(position);
+  first_ = false;
+}
+
+bool JsonTextReader::next(std::string& out) {
+  cursor_.release();
+  return lines_ ? next_line(out) : next_item(out);
+}
 
 bool JsonTextReader::next_line(std::string& out) {
   for (;;) {
     if (cursor_.at_end()) return false;
-    const size_t length = std::min(cursor_.rest().find('\n'), cursor_.rest().size());
-    limit_ = cursor_.position() + length;
+    limit_ = cursor_.position() + cursor_.line_length();
     skip_space();
     const bool blank = at_limit();
     if (!blank) {
@@ -106,15 +113,17 @@ void JsonTextReader::read_string(std::string* out) {
   const size_t opened = cursor_.position();
   cursor_.skip(1);
   for (;;) {
-    const std::string_view rest = cursor_.text().substr(cursor_.position(), limit_ - cursor_.position());
+    const std::string_view text = rest();
+    if (text.empty()) cursor_.fail(opened, "the quote that opens this string is never closed");
     size_t n = 0;
-    while (n < rest.size() && rest[n] != '"' && rest[n] != '\\' && !is_control(rest[n])) ++n;
-    if (out) out->append(rest.substr(0, n));
+    while (n < text.size() && text[n] != '"' && text[n] != '\\' && !is_control(text[n])) ++n;
+    if (out) out->append(text.substr(0, n));
     cursor_.skip(n);
-    if (n == rest.size()) cursor_.fail(opened, "the quote that opens this string is never closed");
-    if (is_control(rest[n])) fail_expected("an escape such as \\n for a control character within a string");
+    if (n == text.size()) continue;
+    const char end = text[n];
+    if (is_control(end)) fail_expected("an escape such as \\n for a control character within a string");
     cursor_.skip(1);
-    if (rest[n] == '"') return;
+    if (end == '"') return;
     read_escape(out);
   }
 }
@@ -124,16 +133,15 @@ void JsonTextReader::read_escape(std::string* out) {
   if (accept('u')) {
     uint32_t code = read_hex4();
     while (code >= 0xD800 && code < 0xDC00) {  // the first half of a pair
-      const std::string_view next =
-          cursor_.text().substr(cursor_.position(), std::min<size_t>(2, limit_ - cursor_.position()));
+      const bool escape = starts_with(rest(2), "\\u");
       uint32_t second = 0;
-      if (next == "\\u") {
+      if (escape) {
         cursor_.skip(2);
         second = read_hex4();
       }
       const bool pair = second >= 0xDC00 && second < 0xE000;
       if (out) utf8_append(*out, pair ? 0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00) : kReplacement);
-      if (pair || next != "\\u") return;
+      if (pair || !escape) return;
       code = second;
     }
     if (out) utf8_append(*out, code >= 0xDC00 && code < 0xE000 ? kReplacement : code);
@@ -162,15 +170,12 @@ uint32_t JsonTextReader::read_hex4() {
 
 void JsonTextReader::skip_value(int depth) {
   if (at_limit()) fail_expected("a value");
-  const std::string_view rest = cursor_.text().substr(cursor_.position(), limit_ - cursor_.position());
-  if (rest[0] == '"') return read_string(nullptr);
-  if (rest[0] == '{' || rest[0] == '[') return skip_members(depth);
+  if (cursor_.peek() == '"') return read_string(nullptr);
+  if (cursor_.peek() == '{' || cursor_.peek() == '[') return skip_members(depth);
   for (const std::string_view word : {"true", "false", "null"})
-    if (starts_with(rest, word)) return cursor_.skip(word.size());
-  size_t n = 0;
-  while (n < rest.size() && is_number_part(rest[n])) ++n;
-  if (n == 0) fail_expected("a value");
-  cursor_.skip(n);
+    if (starts_with(rest(word.size()), word)) return cursor_.skip(word.size());
+  if (!is_number_part(cursor_.peek())) fail_expected("a value");
+  while (!at_limit() && is_number_part(cursor_.peek())) cursor_.skip(1);
 }
 
 void JsonTextReader::skip_members(int depth) {
@@ -211,7 +216,7 @@ void JsonTextReader::expect(char c, const char* what) {
   if (!accept(c)) fail_expected(what);
 }
 
-void JsonTextReader::fail_expected(const char* what) const {
+void JsonTextReader::fail_expected(const char* what) {
   const std::string found = at_limit()                   ? (lines_ ? "the line ends" : "the file ends")
                             : is_control(cursor_.peek()) ? cat("found byte ", +cursor_.peek())
                                                          : cat("found '", cursor_.peek(), "'");

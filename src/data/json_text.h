@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "data/text_cursor.h"
 #include "data/text_reader.h"
 
 namespace trireme {
@@ -17,7 +18,9 @@ class JsonTextReader : public DocumentReader {
   JsonTextReader(TextCursor cursor, std::string key, bool lines);
 
   bool next(std::string& out) override;
-  size_t position() const override { return cursor_.position(); }
+  uint64_t position() const override { return cursor_.position(); }
+  void go_on(uint64_t position) override;
+  uint64_t file_position() const override { return cursor_.file_position(); }
 
  private:
   bool next_line(std::string& out);
@@ -33,13 +36,15 @@ class JsonTextReader : public DocumentReader {
   void skip_space();
   bool accept(char c);
   void expect(char c, const char* where);
-  bool at_limit() const { return cursor_.position() == limit_; }
-  [[noreturn]] void fail_expected(const char* what) const;
+  bool at_limit() { return cursor_.position() == limit_ || cursor_.at_end(); }
+  /// What the window holds up to the limit: at least `at_least` bytes where there are as many.
+  std::string_view rest(size_t at_least = 1) { return cursor_.rest(at_least).substr(0, limit_ - cursor_.position()); }
+  [[noreturn]] void fail_expected(const char* what);
 
   TextCursor cursor_;
   std::string key_, name_, names_;  // name_ and names_: scratch of read_object
   bool lines_, first_ = true, done_ = false;
-  size_t limit_;  // where the line, or the text, ends
+  size_t limit_;  // where the line ends; far behind the text where there are none
 };
 
 }  // namespace trireme

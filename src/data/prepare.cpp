@@ -2,25 +2,35 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
+#include <utility>
 
 #include "base/error.h"
 #include "base/failpoint.h"
+#include "base/file.h"
 #include "base/hash.h"
-#include "base/json.h"
-#include "data/indexed.h"
+#include "base/ordered_work.h"
+#include "data/indexed_writer.h"
+#include "data/prepare_journal.h"
 
 namespace trireme {
 namespace {
 
-constexpr size_t kBlockBytes = size_t{4} << 20;
 constexpr size_t kBlockDocuments = 8192;
 
-/// Documents back to back and, once encoded, their ids. Its memory is kept from block to block.
+/// Documents of one source back to back and, once encoded, their ids. Its memory is kept from block to block.
 struct Block {
   std::string text;
   std::vector<size_t> ends;
-  std::vector<std::vector<int32_t>> ids;
+  int64_t empty_documents = 0;
+  int64_t source = 0, position = 0;  // the mark behind it
+  int64_t bytes = 0;                 // of all sources, behind it
+
+  std::vector<int32_t> ids, lengths;
+  std::vector<std::byte> packed;
+  int64_t bad_document = -1;  // the first with an id outside of the vocabulary
+  int32_t bad_id = 0;
 
   std::string_view document(size_t i) const {
     const size_t begin = i == 0 ? 0 : ends[i - 1];
@@ -28,89 +38,126 @@ struct Block {
   }
 };
 
-/// Refills `block` with non-empty documents; false where the reader had none.
-bool read_block(Block& block, DocumentReader& reader, TokenFileInfo& info) {
-  block.text.clear();
-  block.ends.clear();
-  while (block.text.size() < kBlockBytes && block.ends.size() < kBlockDocuments && reader.next(block.text)) {
-    if (block.text.size() > (block.ends.empty() ? 0 : block.ends.back()))
-      block.ends.push_back(block.text.size());
-    else
-      ++info.empty_documents;
+/// Cuts the sources into blocks, one after the other.
+class BlockReader {
+ public:
+  BlockReader(const PrepareOptions& options, const TokenFileInfo& info, const PrepareMark& from)
+      : options_(options), info_(info), source_(static_cast<size_t>(from.source)), go_on_(from.position) {
+    for (size_t s = 0; s < source_; ++s) bytes_before_ += info.sources[s].bytes;
   }
-  return !block.ends.empty();
-}
 
-void encode_block(Block& block, const PrepareOptions& options, EncodeFunction encode, ThreadPool& pool) {
-  const size_t count = block.ends.size();
-  if (block.ids.size() < count) block.ids.resize(count);
-  pool.parallel_for_dynamic(static_cast<int64_t>(count), 1, [&](int64_t begin, int64_t end, int thread) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      block.ids[i].clear();
-      encode(block.ids[i], block.document(i), thread);
-      if (options.append_eos) block.ids[i].push_back(options.eos_id);
+  /// Refills `block`; false behind the last source.
+  bool read(Block& block) {
+    for (;;) {
+      if (source_ == info_.sources.size()) return false;
+      if (!reader_) open();
+      const bool ended = !fill(block);
+      block.bytes = bytes_before_ + static_cast<int64_t>(reader_->file_position());
+      if (ended) close();
+      if (!block.ends.empty() || block.empty_documents > 0) return true;
     }
-  });
-}
+  }
 
-void write_block(const Block& block, const PrepareOptions& options, const std::string& source, IndexedWriter& writer,
-                 TokenFileInfo& info) {
+ private:
+  void open() {
+    reader_ = open_documents(info_.sources[source_].file, options_.text);
+    has_text_ = go_on_ > 0;
+    if (go_on_ > 0) reader_->go_on(static_cast<uint64_t>(std::exchange(go_on_, 0)));
+  }
+
+  void close() {
+    const TokenFileInfo::Source& source = info_.sources[source_++];
+    if (!has_text_) throw IoError(cat(source.file, ": there is no text in this file"));
+    reader_.reset();
+    bytes_before_ += source.bytes;
+  }
+
+  /// False at the end of the source.
+  bool fill(Block& block) {
+    block.text.clear();
+    block.ends.clear();
+    block.empty_documents = 0;
+    block.source = static_cast<int64_t>(source_);
+    bool more = true;
+    while (block.text.size() < static_cast<size_t>(options_.block_bytes) && block.ends.size() < kBlockDocuments) {
+      more = reader_->next(block.text);
+      if (!more) break;
+      block.position = static_cast<int64_t>(reader_->position());
+      if (block.text.size() > (block.ends.empty() ? 0 : block.ends.back()))
+        block.ends.push_back(block.text.size());
+      else
+        ++block.empty_documents;
+    }
+    has_text_ |= !block.ends.empty();
+    return more;
+  }
+
+  const PrepareOptions& options_;
+  const TokenFileInfo& info_;
+  size_t source_;
+  int64_t go_on_, bytes_before_ = 0;
+  std::unique_ptr<DocumentReader> reader_;
+  bool has_text_ = false;  // in this source so far
+};
+
+void encode_block(Block& block, const PrepareOptions& options, EncodeFunction encode, int thread) {
+  block.ids.clear();
+  block.lengths.clear();
   for (size_t i = 0; i < block.ends.size(); ++i) {
-    const std::vector<int32_t>& ids = block.ids[i];
-    const auto bad =
-        std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id < 0 || id >= options.vocab_size; });
-    if (bad != ids.end())
-      throw ConfigError(cat(source, ": document ", info.documents, " of ", options.prefix, " has the id ", *bad,
-                            ", the vocabulary has ", options.vocab_size,
-                            " ids from 0 on; check the tokenizer's files"));
-    writer.add_sequence(ids);
-    writer.end_document();
-    ++info.documents;
-    info.longest_document = std::max(info.longest_document, static_cast<int64_t>(ids.size()));
+    const size_t begin = block.ids.size();
+    encode(block.ids, block.document(i), thread);
+    for (size_t k = begin; k < block.ids.size(); ++k) {
+      if (block.ids[k] >= 0 && block.ids[k] < options.vocab_size) continue;
+      block.bad_document = static_cast<int64_t>(i);
+      block.bad_id = block.ids[k];
+      return;
+    }
+    if (options.append_eos) block.ids.push_back(options.eos_id);
+    const size_t length = block.ids.size() - begin;
+    if (length > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+      throw IoError(cat(options.prefix, ".idx: a document has ", length,
+                        " ids, the format ends at 2147483647; split the document"));
+    block.lengths.push_back(static_cast<int32_t>(length));
   }
+  pack_ids(block.packed, block.ids, token_type_for(options.vocab_size));
+}
+
+void write_block(const Block& block, const PrepareOptions& options, IndexedWriter& writer, TokenFileInfo& info) {
+  if (block.bad_document >= 0)
+    throw ConfigError(cat(info.sources[static_cast<size_t>(block.source)].file, ": document ",
+                          info.documents + block.bad_document, " of ", options.prefix, " has the id ", block.bad_id,
+                          ", the vocabulary has ", options.vocab_size, " ids from 0 on; check the tokenizer's files"));
+  writer.add_documents(block.packed, block.lengths);
+  info.documents = writer.count().documents;
+  info.tokens = writer.count().tokens;
+  info.empty_documents += block.empty_documents;
   info.text_bytes += static_cast<int64_t>(block.text.size());
-  info.tokens = writer.num_tokens();
+  for (const int32_t length : block.lengths) info.longest_document = std::max<int64_t>(info.longest_document, length);
 }
 
-Json to_json(const TokenFileInfo& info) {
-  Json sources = Json::array();
-  for (const TokenFileInfo::Source& source : info.sources) {
-    Json item = Json::object();
-    item["file"] = source.file;
-    item["bytes"] = source.bytes;
-    sources.push_back(item);
-  }
-  Json json = Json::object();
-  json["format"] = "trireme token files 1";
-  json["tokenizer"] = info.tokenizer;
-  json["vocab_size"] = info.vocab_size;
-  json["column"] = info.column;
-  json["document_separator"] = info.document_separator;
-  json["append_eos"] = info.append_eos;
-  json["sources"] = sources;
-  json["documents"] = info.documents;
-  json["empty_documents"] = info.empty_documents;
-  json["tokens"] = info.tokens;
-  json["text_bytes"] = info.text_bytes;
-  json["longest_document"] = info.longest_document;
-  return json;
-}
-
-TokenFileInfo from_json(const Json& json) {
+TokenFileInfo describe(const PrepareOptions& options) {
   TokenFileInfo info;
-  for (const Json& item : json.at("sources").items())
-    info.sources.push_back({item.at("file").as_string(), item.at("bytes").as_integer()});
-  info.tokenizer = json.at("tokenizer").as_string();
-  info.vocab_size = json.at("vocab_size").as_integer();
-  info.column = json.at("column").as_string();
-  info.document_separator = json.at("document_separator").as_string();
-  info.append_eos = json.at("append_eos").as_bool();
-  info.documents = json.at("documents").as_integer();
-  info.empty_documents = json.at("empty_documents").as_integer();
-  info.tokens = json.at("tokens").as_integer();
-  info.text_bytes = json.at("text_bytes").as_integer();
-  info.longest_document = json.at("longest_document").as_integer();
+  info.tokenizer = hex(options.tokenizer);
+  info.vocab_size = options.vocab_size;
+  info.column = options.text.column;
+  info.document_separator = options.text.document_separator;
+  info.append_eos = options.append_eos;
+  for (const std::string& source : options.sources)
+    info.sources.push_back({source, static_cast<int64_t>(file_size(source))});
   return info;
+}
+
+/// A number of its own for each job: options, and names, sizes and times of the sources.
+uint64_t job_of(const PrepareOptions& options, const TokenFileInfo& info) {
+  std::string text = cat(info.str(), options.eos_id);
+  for (const std::string& source : options.sources)
+    text += cat(" ", std::filesystem::last_write_time(source).time_since_epoch().count());
+  return hash64(std::as_bytes(std::span(text)));
+}
+
+PrepareMark mark_of(const Block& block, const TokenFileInfo& info) {
+  return {block.source, block.position,  info.documents,       info.empty_documents,
+          info.tokens,  info.text_bytes, info.longest_document};
 }
 
 }  // namespace
@@ -118,59 +165,46 @@ TokenFileInfo from_json(const Json& json) {
 TokenFileInfo prepare(const PrepareOptions& options, EncodeFunction encode, ThreadPool& pool,
                       FunctionRef<void(const PrepareProgress&)> progress, FileSystem& fs) {
   CHECK(options.vocab_size > 0, "a vocabulary of ", options.vocab_size);
-  TokenFileInfo info;
-  info.tokenizer = hex(options.tokenizer);
-  info.vocab_size = options.vocab_size;
-  info.column = options.text.column;
-  info.document_separator = options.text.document_separator;
-  info.append_eos = options.append_eos;
+  TokenFileInfo info = describe(options);
   PrepareProgress state;
-  for (const std::string& source : options.sources) {
-    info.sources.push_back({source, static_cast<int64_t>(MappedFile(source).bytes().size())});
-    state.total_bytes += info.sources.back().bytes;
-  }
+  for (const TokenFileInfo::Source& source : info.sources) state.total_bytes += source.bytes;
 
   if (const std::string folder = std::filesystem::path(options.prefix).parent_path().string(); !folder.empty())
     fs.make_directory(folder);
-  IndexedWriter writer(options.prefix, token_type_for(options.vocab_size), fs);
-  Block block;
-  int64_t bytes_before = 0;
-  for (const TokenFileInfo::Source& source : info.sources) {
-    const std::unique_ptr<DocumentReader> reader = open_documents(source.file, options.text);
-    const int64_t documents_before = info.documents;
-    while (read_block(block, *reader, info)) {
-      encode_block(block, options, encode, pool);
-      write_block(block, options, source.file, writer, info);
-      failpoint("prepare.block");
-      state.bytes = bytes_before + static_cast<int64_t>(reader->position());
-      state.documents = info.documents;
-      state.tokens = info.tokens;
-      progress(state);
+  const TokenType type = token_type_for(options.vocab_size);
+  const auto count_of = [](const PrepareMark& m) { return TokenCount{m.documents, m.documents, m.tokens}; };
+  PrepareJournal journal(options.prefix, job_of(options, info), fs);
+  const PrepareMark from = journal.begin(
+      [&](const PrepareMark& mark) { return IndexedWriter::holds(options.prefix, type, count_of(mark)); });
+  IndexedWriter writer(options.prefix, type, fs, count_of(from));
+  info.documents = state.kept_documents = from.documents;
+  info.empty_documents = from.empty_documents;
+  info.tokens = from.tokens;
+  info.text_bytes = from.text_bytes;
+  info.longest_document = from.longest_document;
+
+  BlockReader reader(options, info, from);
+  std::vector<Block> blocks(static_cast<size_t>(2 * pool.size() + 1));
+  int64_t journaled = info.text_bytes;
+  const auto block = [&](int slot) -> Block& { return blocks[static_cast<size_t>(slot)]; };
+  const auto write = [&](int slot) {
+    write_block(block(slot), options, writer, info);
+    if (info.text_bytes - journaled >= options.journal_bytes) {
+      writer.sync();
+      journal.add(mark_of(block(slot), info));
+      journaled = info.text_bytes;
     }
-    if (info.documents == documents_before) throw IoError(cat(source.file, ": there is no text in this file"));
-    bytes_before += source.bytes;
-  }
-  writer.commit(to_json(info).dump(2) + "\n");
+    failpoint("prepare.block");
+    state.bytes = block(slot).bytes;
+    state.documents = info.documents;
+    state.tokens = info.tokens;
+    progress(state);
+  };
+  ordered_work(
+      pool, static_cast<int>(blocks.size()), [&](int slot) { return reader.read(block(slot)); },
+      [&](int slot, int thread) { encode_block(block(slot), options, encode, thread); }, write);
+  writer.commit(info.str());
   return info;
-}
-
-std::optional<TokenFileInfo> read_token_file_info(const std::string& prefix) {
-  const std::string path = prefix + ".meta.json";
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  const Json json = read_json(path);
-  try {
-    return from_json(json);
-  } catch (const ConfigError& error) {
-    throw IoError(cat(path, ": ", error.what(), "; prepare the token files again"));
-  }
-}
-
-void require_tokenizer(const std::string& prefix, uint64_t tokenizer, int64_t vocab_size) {
-  const std::optional<TokenFileInfo> info = read_token_file_info(prefix);
-  if (!info || info->tokenizer == hex(tokenizer)) return;
-  throw ConfigError(cat(prefix, ".meta.json: the token files were made with the tokenizer ", info->tokenizer, " of ",
-                        info->vocab_size, " ids, this one is ", hex(tokenizer), " of ", vocab_size,
-                        " ids; prepare them again with it, or name the tokenizer they were made with"));
 }
 
 }  // namespace trireme

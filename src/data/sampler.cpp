@@ -40,18 +40,23 @@ int64_t whole_windows(const IndexedDataset& data, DocumentRange part, int64_t to
 
 }  // namespace
 
-std::array<DocumentRange, 3> split_documents(const std::array<double, 3>& shares, int64_t count) {
+std::array<DocumentRange, 3> split_documents(const std::array<double, 3>& shares, int64_t count, DataOrder order) {
   const double sum = shares[0] + shares[1] + shares[2];
   CHECK(sum > 0 && *std::min_element(shares.begin(), shares.end()) >= 0, "shares of a split");
-  std::array<DocumentRange, 3> parts;
+  const bool each = order == DataOrder::megatron_v1_1_5 || order == DataOrder::paddle;
+  const auto rounded = [&](double share) {
+    return static_cast<int64_t>(std::nearbyint(share * static_cast<double>(count)));
+  };
+  std::array<int64_t, 3> ends;
   double before = 0;
-  int64_t begin = 0;
-  for (size_t p = 0; p < parts.size(); ++p) {
+  for (size_t p = 0; p < ends.size(); ++p) {
     before += shares[p] / sum;
-    const auto end = static_cast<int64_t>(std::nearbyint(before * static_cast<double>(count)));
-    parts[p] = {begin, end};
-    begin = end;
+    ends[p] = each ? rounded(shares[p] / sum) + (p > 0 ? ends[p - 1] : 0) : rounded(before);
   }
+  const int64_t excess = each ? ends[2] - count : 0;
+  std::array<DocumentRange, 3> parts;
+  for (size_t p = 0; p < ends.size(); ++p)
+    parts[p] = {p > 0 ? parts[p - 1].end : 0, std::max<int64_t>(0, ends[p] - excess)};
   return parts;
 }
 
@@ -101,7 +106,7 @@ void EpochOrder::sample(std::span<int32_t> out, int64_t i) {
 }
 
 MegatronOrder::MegatronOrder(const IndexedDataset& data, DocumentRange part, int64_t sequence_length,
-                             int64_t num_samples, int64_t seed)
+                             int64_t num_samples, int64_t seed, DataOrder order)
     : data_(data), sequence_length_(sequence_length) {
   if (seed < 0 || seed > std::numeric_limits<uint32_t>::max())
     throw ConfigError(cat("data.seed is ", seed, ", Megatron's order takes one from 0 to 4294967295"));
@@ -111,26 +116,37 @@ MegatronOrder::MegatronOrder(const IndexedDataset& data, DocumentRange part, int
   int64_t tokens = 0;
   for (int64_t s = part.begin; s < part.end; ++s) tokens += data.sequence_length(s);
   samples_per_epoch_ = whole_windows(data, part, tokens, sequence_length);
-  build(part, tokens, num_samples, static_cast<uint32_t>(seed));
+  build(part, tokens, num_samples, static_cast<uint32_t>(seed), order);
 }
 
-void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_samples, uint32_t seed) {
+void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_samples, uint32_t seed, DataOrder order) {
   num_epochs_ = std::max<int64_t>(1, ceil_div(num_samples * sequence_length_ + 1, tokens));
   // A last epoch of which less than 80 % is needed stays out of the common shuffle, so that the run does not see some
   // documents once more than others long before its end.
   const int64_t before_last = ((num_epochs_ - 1) * tokens - 1) / sequence_length_;
-  const bool apart = num_epochs_ > 1 &&
+  const bool apart = num_epochs_ > 1 && order != DataOrder::megatron_v1_1_5 &&
                      num_samples - before_last < static_cast<int64_t>(0.80 * static_cast<double>(samples_per_epoch_));
 
   NumpyRandomState random(seed);
   const auto laid_whole = static_cast<size_t>((num_epochs_ - (apart ? 1 : 0)) * part.size());
-  documents_.resize(static_cast<size_t>(num_epochs_ * part.size()));
-  for (size_t p = 0; p < documents_.size(); ++p)
-    documents_[p] = static_cast<int32_t>(part.begin + static_cast<int64_t>(p) % part.size());
-  random.shuffle(std::span(documents_).first(laid_whole));
-  random.shuffle(std::span(documents_).subspan(laid_whole));
+  documents_.reserve(static_cast<size_t>(num_epochs_ * part.size()));
+  for (int64_t epoch = 0; epoch < num_epochs_; ++epoch)
+    for (int64_t s = part.begin; s < part.end; ++s) documents_.push_back(static_cast<int32_t>(s));
+  if (order != DataOrder::paddle) {
+    random.shuffle(std::span(documents_).first(laid_whole));
+    random.shuffle(std::span(documents_).subspan(laid_whole));
+  }
 
   const int64_t num_windows = (num_epochs_ * tokens - 1) / sequence_length_;
+  find_starts(num_windows);
+  const auto shuffled_whole = static_cast<size_t>(apart ? before_last : num_windows);
+  shuffle_.resize(static_cast<size_t>(num_windows));
+  for (size_t w = 0; w < shuffle_.size(); ++w) shuffle_[w] = static_cast<uint32_t>(w);
+  random.shuffle(std::span(shuffle_).first(shuffled_whole));
+  random.shuffle(std::span(shuffle_).subspan(shuffled_whole));
+}
+
+void MegatronOrder::find_starts(int64_t num_windows) {
   starts_.reserve(static_cast<size_t>(num_windows) + 1);
   Start start;
   for (int64_t w = 0; w <= num_windows; ++w) {
@@ -142,12 +158,6 @@ void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_sample
     starts_.push_back(start);
     start.offset += sequence_length_;
   }
-
-  const auto shuffled_whole = static_cast<size_t>(apart ? before_last : num_windows);
-  shuffle_.resize(static_cast<size_t>(num_windows));
-  for (size_t w = 0; w < shuffle_.size(); ++w) shuffle_[w] = static_cast<uint32_t>(w);
-  random.shuffle(std::span(shuffle_).first(shuffled_whole));
-  random.shuffle(std::span(shuffle_).subspan(shuffled_whole));
 }
 
 void MegatronOrder::sample(std::span<int32_t> out, int64_t i) {
@@ -189,13 +199,13 @@ void SequentialOrder::sample(std::span<int32_t> out, int64_t i) {
       });
 }
 
-std::unique_ptr<SampleOrder> make_training_order(const IndexedDataset& data, const DataConfig& config,
-                                                 int64_t num_samples) {
-  if (config.order == DataOrder::megatron)
-    return std::make_unique<MegatronOrder>(data, split_documents(config.split, data.num_sequences())[0],
-                                           config.sequence_length, num_samples, config.seed);
-  return std::make_unique<EpochOrder>(data, split_documents(config.split, data.num_documents())[0],
-                                      config.sequence_length, config.seed);
+std::unique_ptr<SampleOrder> make_order(const IndexedDataset& data, const DataConfig& config, DataPart part,
+                                        int64_t num_samples) {
+  const bool epochs = config.order == DataOrder::trireme;
+  const int64_t units = epochs ? data.num_documents() : data.num_sequences();
+  const DocumentRange range = split_documents(config.split, units, config.order)[static_cast<size_t>(part)];
+  if (epochs) return std::make_unique<EpochOrder>(data, range, config.sequence_length, config.seed);
+  return std::make_unique<MegatronOrder>(data, range, config.sequence_length, num_samples, config.seed, config.order);
 }
 
 }  // namespace trireme

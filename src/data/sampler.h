@@ -22,9 +22,11 @@ struct DocumentRange {
   bool operator==(const DocumentRange&) const = default;
 };
 
-/// Deals `count` documents to train, validation and test by shares such as 949, 50, 1, as Megatron-LM does: boundaries
-/// are the running sums of the shares times count, rounded (half to even).
-std::array<DocumentRange, 3> split_documents(const std::array<double, 3>& shares, int64_t count);
+/// Deals `count` documents to train, validation and test by shares such as 949, 50, 1. Boundaries are the running sums
+/// of the shares times count, rounded (half to even), as Megatron-LM has them now. Its version 1.1.5 and Paddle round
+/// each share by itself and take what that is too much, or too little, from all boundaries.
+std::array<DocumentRange, 3> split_documents(const std::array<double, 3>& shares, int64_t count,
+                                             DataOrder order = DataOrder::trireme);
 
 class SampleOrder {
  public:
@@ -67,13 +69,17 @@ class EpochOrder : public SampleOrder {
   std::array<Index, 2> indexes_;  // of even and of odd epochs
 };
 
-/// The order of Megatron-LM's current GPTDataset, bit by bit. Its unit is the sequence. It depends on the number of
-/// samples of the whole run and ends with them.
+/// The order of Megatron-LM's GPTDataset and of its relatives, bit by bit. Its unit is the sequence. It depends on the
+/// number of samples of the whole run and ends with them.
+///   megatron          documents of all epochs shuffled at once, then windows; a last epoch that is needed less than to
+///                     80 % is shuffled apart
+///   megatron-v1.1.5   the same without that rule (GPT2Dataset)
+///   paddle            that rule, but documents stay in the order of the files (PaddleFleetX)
 class MegatronOrder : public SampleOrder {
  public:
   /// `part` counts sequences. ConfigError where it has not even one whole window.
   MegatronOrder(const IndexedDataset& data, DocumentRange part, int64_t sequence_length, int64_t num_samples,
-                int64_t seed);
+                int64_t seed, DataOrder order = DataOrder::megatron);
 
   int64_t samples_per_epoch() const override { return samples_per_epoch_; }
   int64_t num_targets(int64_t) const override { return sequence_length_; }
@@ -90,7 +96,8 @@ class MegatronOrder : public SampleOrder {
   std::span<const Start> sample_index() const { return starts_; }
 
  private:
-  void build(DocumentRange part, int64_t tokens, int64_t num_samples, uint32_t seed);
+  void build(DocumentRange part, int64_t tokens, int64_t num_samples, uint32_t seed, DataOrder order);
+  void find_starts(int64_t num_windows);
 
   const IndexedDataset& data_;
   int64_t sequence_length_, samples_per_epoch_ = 0, num_epochs_ = 1;
@@ -116,8 +123,15 @@ class SequentialOrder : public SampleOrder {
   std::vector<int64_t> begins_;  // first token of each sequence
 };
 
-/// The order that data.order asks for, over the training part of data.split, for a run of `num_samples` samples.
-std::unique_ptr<SampleOrder> make_training_order(const IndexedDataset& data, const DataConfig& config,
-                                                 int64_t num_samples);
+/// Parts of data.split.
+enum class DataPart : uint8_t { train, validation, test };
+
+/// The order that data.order asks for, over a part of data.split, for a run that takes `num_samples` samples of it.
+std::unique_ptr<SampleOrder> make_order(const IndexedDataset& data, const DataConfig& config, DataPart part,
+                                        int64_t num_samples);
+inline std::unique_ptr<SampleOrder> make_training_order(const IndexedDataset& data, const DataConfig& config,
+                                                        int64_t num_samples) {
+  return make_order(data, config, DataPart::train, num_samples);
+}
 
 }  // namespace trireme

@@ -1,6 +1,5 @@
 #include "data/text_reader.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -11,8 +10,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
+/// A text without structure: one document, or runs of lines.
 class PlainReader : public DocumentReader {
  public:
   PlainReader(TextCursor cursor, std::string separator) : cursor_(std::move(cursor)), separator_(std::move(separator)) {
@@ -20,21 +18,19 @@ class PlainReader : public DocumentReader {
     by_line_ |= !separator_.empty();
   }
 
-  size_t position() const override { return cursor_.position(); }
+  uint64_t position() const override { return cursor_.position(); }
+  void go_on(uint64_t position) override { cursor_.seek(position); }
+  uint64_t file_position() const override { return cursor_.file_position(); }
 
   /// A document without the line end before its separator; none between two separators.
   bool next(std::string& out) override {
-    if (!by_line_) {
-      if (cursor_.at_end()) return false;
-      out.append(cursor_.rest());
-      cursor_.skip(cursor_.rest().size());
-      return true;
-    }
+    if (!by_line_) return take_all(out);
     while (!cursor_.at_end()) {
+      cursor_.release();
       const size_t begin = cursor_.position();
       size_t end = begin;
       while (!cursor_.at_end() && cursor_.take_line() != separator_) end = cursor_.position();
-      std::string_view document = cursor_.text().substr(begin, end - begin);
+      std::string_view document = cursor_.since(begin).substr(0, end - begin);
       if (ends_with(document, "\n")) document.remove_suffix(ends_with(document, "\r\n") ? 2 : 1);
       out.append(document);
       if (!document.empty()) return true;
@@ -43,45 +39,24 @@ class PlainReader : public DocumentReader {
   }
 
  private:
+  bool take_all(std::string& out) {
+    if (cursor_.at_end()) return false;
+    while (!cursor_.at_end()) {
+      const std::string_view rest = cursor_.rest();
+      out.append(rest);
+      cursor_.skip(rest.size());
+      cursor_.release();
+    }
+    return true;
+  }
+
   TextCursor cursor_;
   std::string separator_;
   bool by_line_ = false;
 };
 
-/// A reader with the file that it reads.
-class FileReader : public DocumentReader {
- public:
-  FileReader(MappedFile file, const TextOptions& options)
-      : file_(std::move(file)), reader_(read_documents(file_.text(), file_.path(), options)) {}
-  bool next(std::string& out) override { return reader_->next(out); }
-  size_t position() const override { return reader_->position(); }
-
- private:
-  MappedFile file_;
-  std::unique_ptr<DocumentReader> reader_;
-};
-
-}  // namespace
-
-std::string_view TextCursor::take_line() {
-  const std::string_view rest = text_.substr(position_);
-  const size_t length = std::min(rest.find('\n'), rest.size());
-  position_ += std::min(length + 1, rest.size());
-  const std::string_view line = rest.substr(0, length);
-  return line.substr(0, line.size() - (ends_with(line, "\r") ? 1 : 0));
-}
-
-void TextCursor::skip_byte_order_mark() {
-  if (starts_with(text_, kByteOrderMark)) position_ = kByteOrderMark.size();
-}
-
-void TextCursor::fail(size_t position, const std::string& detail) const {
-  const auto line = 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(position), '\n');
-  throw IoError(cat(name_, ":", line, ": ", detail));
-}
-
-std::unique_ptr<DocumentReader> read_documents(std::string_view text, const std::string& name,
-                                               const TextOptions& options) {
+std::unique_ptr<DocumentReader> read_stream(std::unique_ptr<ByteStream> stream, const TextOptions& options) {
+  const std::string name = stream->name();
   const size_t slash = name.rfind('/'), dot = name.rfind('.');
   const std::string extension =
       dot == std::string::npos || (slash != std::string::npos && dot < slash) ? "" : name.substr(dot);
@@ -90,15 +65,22 @@ std::unique_ptr<DocumentReader> read_documents(std::string_view text, const std:
   if (!txt && !csv && !jsonl && !json)
     throw ConfigError(
         cat(name, ": cannot tell the kind of text from the name; valid endings: .txt, .jsonl, .json, .csv"));
-  if (text.empty()) throw IoError(cat(name, ": the file is empty; expected text to read"));
-  TextCursor cursor(text, name);
+  TextCursor cursor(std::move(stream));
+  if (cursor.at_end()) throw IoError(cat(name, ": the file is empty; expected text to read"));
   if (txt) return std::make_unique<PlainReader>(std::move(cursor), options.document_separator);
   if (csv) return std::make_unique<CsvReader>(std::move(cursor), options.column);
   return std::make_unique<JsonTextReader>(std::move(cursor), options.column, jsonl);
 }
 
+}  // namespace
+
+std::unique_ptr<DocumentReader> read_documents(std::string_view text, const std::string& name,
+                                               const TextOptions& options) {
+  return read_stream(memory_stream(text, name), options);
+}
+
 std::unique_ptr<DocumentReader> open_documents(const std::string& path, const TextOptions& options) {
-  return std::make_unique<FileReader>(MappedFile(path), options);
+  return read_stream(open_file(path), options);
 }
 
 }  // namespace trireme

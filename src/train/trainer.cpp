@@ -183,7 +183,7 @@ void Trainer::save_or_warn() {
 }
 
 DocumentRange Trainer::validation_part() const {
-  return split_documents(config_.data.split, tokens_.num_documents())[1];
+  return split_documents(config_.data.split, tokens_.num_documents(), config_.data.order)[1];
 }
 
 double Trainer::evaluate() {

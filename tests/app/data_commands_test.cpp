@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "app/run.h"
 #include "base/error.h"
@@ -99,6 +100,42 @@ TEST_F(DataCommands, SamplesMakeWhatIsMissingAndShowTheOrderOfTraining) {
   EXPECT_EQ(again.err.find("learnt"), std::string::npos) << again.err;
   EXPECT_NE(run({"data", "samples", recipe(), "data.seed=2", "--count", "2", "--json"}).out, some.out);
   EXPECT_EQ(run({"data", "samples", recipe(), "--first", "-1"}).code, 2);
+}
+
+TEST_F(DataCommands, SamplesOfTokenFilesAreLinesOfIds) {
+  ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
+  const auto lines = [&](std::vector<std::string> more) {
+    std::vector<std::string> words = {"data", "samples", prefix_, "--sequence-length", "16", "--num-samples", "50"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome done = run(words);
+    EXPECT_EQ(done.code, 0) << done.err;
+    return split(trim(done.out), '\n');
+  };
+  std::set<std::vector<std::string>> outcomes;
+  for (const char* order : {"trireme", "megatron", "megatron-v1.1.5", "paddle"}) {
+    const std::vector<std::string> all = lines({"--order", order});
+    ASSERT_EQ(all.size(), 50U) << order;
+    for (const std::string& line : all) EXPECT_EQ(split(line, ' ').size(), 17U);
+    EXPECT_EQ(lines({"--order", order, "--first", "7", "--count", "1"}), std::vector<std::string>{all[7]});
+    outcomes.insert(all);
+  }
+  const std::vector<std::string> base = lines({"--order", "megatron"});
+  for (const std::vector<std::string>& change :
+       {std::vector<std::string>{"--seed", "7"}, {"--split", "1/1/0"}, {"--part", "validation", "--split", "1,1"}}) {
+    std::vector<std::string> words = {"--order", "megatron"};
+    words.insert(words.end(), change.begin(), change.end());
+    EXPECT_NE(lines(words), base);
+  }
+  EXPECT_EQ(Json::parse(lines({"--json", "--first", "49"})[0], "row").at("ids").size(), 17U);
+  EXPECT_GE(outcomes.size(), 3U);
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"--order", "megatronn"}, {"--part", "dev"}, {"--split", "1,x"}, {"--first", "51"}}) {
+    std::vector<std::string> words = {"data", "samples", prefix_, "--sequence-length", "16", "--num-samples", "50"};
+    words.insert(words.end(), wrong.begin(), wrong.end());
+    EXPECT_EQ(run(words).code, 2) << wrong[0];
+  }
+  EXPECT_EQ(run({"data", "samples", prefix_}).code, 2);
+  EXPECT_EQ(run({"data", "samples", recipe(), "--seed", "3"}).code, 2);
 }
 
 TEST_F(DataCommands, TokenFilesOfAnotherTokenizerAreRefused) {

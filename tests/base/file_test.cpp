@@ -151,5 +151,41 @@ TEST(MappedFile, ShowsTheBytesAndMoves) {
   EXPECT_THROW(MappedFile(dir.path()), IoError);
 }
 
+TEST(PartialFile, StaysWhenItsWriterDiesAndIsGoneOnWith) {
+  const testing::TempDir dir;
+  {
+    testing::FailingFileSystem fs(3, "killed", true);
+    PartialFile file(dir.path("f"), fs);
+    file.write("one two");
+    file.sync();
+    file.write(" three");
+    EXPECT_THROW(file.sync(), IoError);
+  }
+  EXPECT_EQ(read_file(dir.path("f.partial")), "one two th");  // half of the write that failed
+  PartialFile file(dir.path("f"));
+  file.keep(4);
+  file.write("2");
+  EXPECT_EQ(file.size(), 5U);
+  file.commit();
+  EXPECT_EQ(read_file(dir.path("f")), "one 2");
+  EXPECT_EQ(entries(dir.path()), 1u);
+  { PartialFile abandoned(dir.path("f")); }
+  EXPECT_EQ(entries(dir.path()), 1u);
+}
+
+TEST(PartialFile, HasOneWriterAtATime) {
+  const testing::TempDir dir;
+  {
+    PartialFile first(dir.path("f"));
+    EXPECT_THROW(PartialFile(dir.path("f")), IoError);
+    first.commit();
+    PartialFile second(dir.path("f"));  // the first one's file has another name now
+    second.write("2");
+    EXPECT_EQ(read_file(dir.path("f")), "");
+  }
+  PartialFile third(dir.path("f"));
+  third.commit();
+}
+
 }  // namespace
 }  // namespace trireme

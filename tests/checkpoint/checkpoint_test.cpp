@@ -173,6 +173,8 @@ TEST(Checkpoint, AFullDiskIsFoundOutBeforeAnythingIsWritten) {
   class FullDisk : public FileSystem {
    public:
     int create(const std::string&) override { return touched(); }
+    int open_partial(const std::string&) override { return touched(); }
+    void truncate(int, uint64_t, const std::string&) override { touched(); }
     void write(int, std::span<const std::byte>, const std::string&) override { touched(); }
     void sync(int, const std::string&) override { touched(); }
     void close(int, const std::string&) override { touched(); }

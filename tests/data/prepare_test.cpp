@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <random>
 
 #include "base/error.h"
 #include "data/indexed.h"
@@ -99,6 +100,124 @@ TEST(Prepare, NumberOfThreadsDoesNotShow) {
     const std::string bin = read_file(o.prefix + ".bin"), idx = read_file(o.prefix + ".idx");
     if (threads == 1) expected_bin = bin, expected_idx = idx;
     EXPECT_TRUE(bin == expected_bin && idx == expected_idx) << threads;
+  }
+}
+
+/// The three files, one after the other.
+std::string files_of(const std::string& prefix) {
+  return read_file(prefix + ".bin") + read_file(prefix + ".idx") + read_file(prefix + ".meta.json");
+}
+
+/// Sources of every kind with documents of all sizes, empty ones among them.
+std::vector<std::string> write_sources(const TempDir& dir) {
+  std::string txt, csv = "id,text\r\n", lines, list = "[";
+  for (size_t i = 0; i < 120; ++i) {
+    const std::string word = std::string(i * 7919 % 97, static_cast<char>('a' + i % 26));
+    txt += word + (i % 5 ? "\n%\n" : "\n");
+    csv += cat(i, ",\"", word, "\n\"\"", i, "\"\r\n");
+    lines += cat("{\"id\": [", i, "], \"text\": \"", i % 7 ? word : "", "\"}\n");
+    list += cat(i ? "," : "", "\n \"", word, "\"");
+  }
+  write_file(dir.path("a.txt"), txt);
+  write_file(dir.path("b.csv"), csv);
+  write_file(dir.path("c.jsonl"), lines);
+  write_file(dir.path("d.json"), list + "]\n");
+  return {dir.path("a.txt"), dir.path("b.csv"), dir.path("c.jsonl"), dir.path("d.json")};
+}
+
+TEST(Prepare, KilledAtAnyMomentAndCalledAgainGivesTheSameFiles) {
+  const TempDir source;
+  const std::vector<std::string> sources = write_sources(source);
+  std::string expected;
+  int64_t went_on = 0, last_kept = 0;
+  for (int64_t fail_at = -1, calls = 0; fail_at <= calls; ++fail_at) {
+    const TempDir dir(testing::memory_folder());
+    PrepareOptions o = options(dir, sources);
+    o.text.document_separator = "%";
+    o.block_bytes = 200;
+    o.journal_bytes = 500;
+    ThreadPool pool(1 + static_cast<int>(fail_at % 2 != 0));
+    if (fail_at >= 0) {
+      testing::FailingFileSystem fs(fail_at, "killed", true);
+      try {
+        prepare(o, encode_bytes, pool, no_progress, fs);
+      } catch (const IoError&) {}
+      calls = fs.calls();
+    }
+    int64_t kept = 0;
+    const TokenFileInfo info =
+        prepare(o, encode_bytes, pool, [&](const PrepareProgress& p) { kept = p.kept_documents; });
+    EXPECT_EQ(read_token_file_info(o.prefix), info);
+    EXPECT_EQ(files_in(dir.path("out")), (std::vector<std::string>{"tokens.bin", "tokens.idx", "tokens.meta.json"}));
+    if (fail_at < 0) expected = files_of(o.prefix);
+    EXPECT_TRUE(files_of(o.prefix) == expected) << "killed at call " << fail_at;
+    went_on += kept > 0;
+    last_kept = std::max(last_kept, kept);
+  }
+  EXPECT_GE(went_on, 50);
+  EXPECT_GE(last_kept, 300);  // of 435: into the last source
+}
+
+TEST(Prepare, AfterALossOfPowerTheSameCommandGivesTheSameFiles) {
+  const TempDir source, dir(testing::memory_folder()), image(testing::memory_folder());
+  PrepareOptions o = options(dir, write_sources(source));
+  o.block_bytes = 200;
+  o.journal_bytes = 500;
+  ThreadPool pool(1);
+  testing::RecordingFileSystem fs;
+  prepare(o, encode_bytes, pool, no_progress, fs);
+  const std::string expected = files_of(o.prefix);
+  std::mt19937_64 random(7);
+  int64_t went_on = 0;
+  for (size_t calls = 0; calls <= fs.log().size(); calls += 3) {
+    for (int i = 0; i < 2; ++i) {
+      fs.crash_image(dir.path(), calls, image.path("disk"), random);
+      PrepareOptions again = o;
+      again.prefix = image.path("disk/out/tokens");
+      prepare(again, encode_bytes, pool, [&](const PrepareProgress& p) { went_on += p.kept_documents > 0; });
+      EXPECT_TRUE(files_of(again.prefix) == expected) << "power lost after call " << calls;
+    }
+  }
+  EXPECT_GE(went_on, 10);
+}
+
+TEST(Prepare, WhatAnotherJobLeftIsNotTakenUp) {
+  const TempDir source;
+  const std::vector<std::string> sources = write_sources(source);
+  const auto kept_after = [&](void (*change)(PrepareOptions&), std::string more = "") {
+    const TempDir dir;
+    PrepareOptions o = options(dir, sources);
+    o.block_bytes = 200;
+    o.journal_bytes = 500;
+    ThreadPool pool(1);
+    testing::FailingFileSystem fs(60, "killed", true);
+    EXPECT_THROW(prepare(o, encode_bytes, pool, no_progress, fs), IoError);
+    change(o);
+    if (!more.empty()) write_file(sources[2], read_file(sources[2]) + more);
+    int64_t kept = -1;
+    prepare(o, encode_bytes, pool, [&](const PrepareProgress& p) { kept = p.kept_documents; });
+    return kept;
+  };
+  EXPECT_GT(kept_after([](PrepareOptions&) {}), 0);
+  EXPECT_EQ(kept_after([](PrepareOptions& o) { o.append_eos = false; }), 0);
+  EXPECT_EQ(kept_after([](PrepareOptions& o) { o.tokenizer = 5; }), 0);
+  EXPECT_EQ(kept_after([](PrepareOptions& o) { o.text.document_separator = "%"; }), 0);
+  EXPECT_EQ(kept_after([](PrepareOptions& o) { o.sources.pop_back(); }), 0);
+  EXPECT_EQ(kept_after([](PrepareOptions&) {}, "{\"text\": \"one more\"}\n"), 0);
+}
+
+TEST(Prepare, TwoProcessesDoNotWriteTheSameFiles) {
+  const TempDir dir;
+  write_file(dir.path("a.csv"), "text\none\n");
+  ThreadPool pool(1);
+  const PrepareOptions o = options(dir, {dir.path("a.csv")});
+  std::filesystem::create_directory(dir.path("out"));
+  PartialFile other(o.prefix + ".journal");
+  try {
+    prepare(o, encode_bytes, pool, no_progress);
+    ADD_FAILURE() << "both write";
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("another process is writing this file"), std::string::npos);
   }
 }
 

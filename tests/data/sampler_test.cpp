@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "data/numpy_random.h"
 #include "support/temp_dir.h"
@@ -110,6 +111,63 @@ TEST(Split, DealsAsMegatronDoes) {
   EXPECT_EQ(sizes({1, 1, 0}, 7), (std::vector<int64_t>{4, 3, 0}));  // 3.5 to the even 4
   EXPECT_EQ(sizes({1, 0, 0}, 3), (std::vector<int64_t>{3, 0, 0}));
   EXPECT_EQ(sizes({949, 50, 1}, 0), (std::vector<int64_t>{0, 0, 0}));
+}
+
+const Json& foreign() {
+  static const Json json = read_json(std::string(TRIREME_SOURCE_DIR) + "/tests/golden/data/foreign_orders.json");
+  return json;
+}
+
+DataOrder order_named(const std::string& name) {
+  return static_cast<DataOrder>(std::find(kDataOrderNames.begin(), kDataOrderNames.end(), name) -
+                                kDataOrderNames.begin());
+}
+
+std::vector<int64_t> integers(const Json& list) {
+  std::vector<int64_t> out;
+  for (const Json& item : list.items()) out.push_back(item.as_integer());
+  return out;
+}
+
+TEST(Split, EqualsTheGoldensOfBothRules) {
+  for (const Json& c : foreign().at("splits").items()) {
+    std::array<double, 3> shares{};
+    for (size_t i = 0; i < 3; ++i) shares[i] = c.at("shares").items()[i].as_real();
+    for (const auto& [key, order] : {std::pair("running", DataOrder::megatron), std::pair("each", DataOrder::paddle),
+                                     std::pair("each", DataOrder::megatron_v1_1_5)}) {
+      const auto parts = split_documents(shares, c.at("count").as_integer(), order);
+      for (size_t i = 0; i < 3; ++i)
+        EXPECT_EQ((std::vector<int64_t>{parts[i].begin, parts[i].end}), integers(c.at(key).items()[i])) << c.dump();
+    }
+  }
+}
+
+TEST(ForeignOrders, EveryIdOfEverySampleEqualsNumpys) {
+  DataConfig config;
+  for (size_t i = 0; i < 3; ++i) config.split[i] = foreign().at("shares").items()[i].as_real();
+  int apart = 0;
+  for (const auto& [name, lengths] : foreign().at("sets").members()) {
+    const Counted counted(integers(lengths));
+    for (const Json& c : foreign().at("cases").items()) {
+      if (c.at("set").as_string() != name) continue;
+      config.order = order_named(c.at("order").as_string());
+      config.sequence_length = c.at("sequence_length").as_integer();
+      config.seed = c.at("seed").as_integer();
+      const int64_t num_samples = c.at("num_samples").as_integer();
+      const auto order = make_order(counted.data(), config, DataPart::train, num_samples);
+      apart += c.at("apart").as_bool();
+      std::vector<int64_t> firsts;
+      uint64_t digest = 0;
+      for (int64_t i = 0; i < num_samples; ++i) {
+        const std::vector<int32_t> ids = sample_of(*order, i, config.sequence_length);
+        if (i < 24) firsts.push_back(ids[0]);
+        for (const int32_t id : ids) digest = digest * 6364136223846793005ULL + static_cast<uint64_t>(id) + 1;
+      }
+      EXPECT_EQ(firsts, integers(c.at("firsts"))) << c.dump();
+      EXPECT_EQ(hex(digest), c.at("digest").as_string()) << c.dump();
+    }
+  }
+  EXPECT_GE(apart, 9);
 }
 
 TEST(MegatronOrder, EqualsTheTablesMadeWithNumpy) {

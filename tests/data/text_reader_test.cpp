@@ -146,6 +146,80 @@ TEST(JsonList, ErrorsNameTheLine) {
   expect_error("[\n{\"a\":1}]", "x.json", "x.json:2: this object has no key \"text\"; it has: a");
 }
 
+/// Documents with lengths around those of the window, as text of each kind.
+std::vector<std::pair<std::string, std::string>> long_texts() {
+  Strings documents;
+  uint32_t state = 1;
+  for (const size_t length : {0, 1, 262143, 3, 262140, 262144, 600000, 5, 1500000, 2, 7}) {
+    std::string& text = documents.emplace_back();
+    for (size_t i = 0; i < length; ++i) {
+      state = state * 1664525 + 1013904223;
+      text.push_back("ab\",\n\r\\ %"[state >> 29]);
+    }
+    text += "x";
+  }
+  std::string txt, csv = "\xEF\xBB\xBFid,text\r\n", lines, list = "[ ";
+  for (const std::string& text : documents) {
+    std::string quoted, escaped;
+    for (const char c : text) {
+      quoted.append(c == '"' ? 2 : 1, c);
+      if (c == '"' || c == '\\') escaped.push_back('\\');
+      escaped += c == '\n' ? "\\u000a" : c == '\r' ? "\\r" : std::string(1, c);
+    }
+    txt += text + "\n%\n";
+    csv += "7,\"" + quoted + "\"\r\n";
+    lines += "{\"n\": [-1.5e3, {\"text\": null}], \"text\" : \"" + escaped + "\"}\r\n";
+    list += (list.size() > 2 ? ", {\"text\":\"" : "{\"text\":\"") + escaped + "\", \"z\": true}";
+  }
+  return {{"a.txt", txt}, {"a.csv", csv}, {"a.jsonl", lines}, {"a.json", list + " ]"}};
+}
+
+TEST(Text, DocumentsLongerThanTheWindowAreWhole) {
+  const auto texts = long_texts();
+  const Strings expected = read_all(texts[1].second, texts[1].first);
+  ASSERT_EQ(expected.size(), 11U);
+  EXPECT_EQ(expected[8].size(), 1500001U);
+  for (const auto& [name, text] : texts) {
+    const Strings found = read_all(text, name, {"text", name == "a.txt" ? "%" : ""});
+    EXPECT_TRUE(found == expected) << name;
+  }
+}
+
+TEST(Text, AReaderGoesOnWhereAnotherOneWas) {
+  for (const auto& [name, text] : long_texts()) {
+    const TextOptions options{"text", "%"};
+    const Strings all = read_all(text, name, options);
+    const auto first = read_documents(text, name, options);
+    std::string document;
+    for (size_t i = 0; first->next(document); ++i, document.clear()) {
+      EXPECT_EQ(document, all[i]) << name;
+      const auto second = read_documents(text, name, options);
+      second->go_on(first->position());
+      std::string next;
+      EXPECT_EQ(second->next(next), i + 1 < all.size()) << name;
+      EXPECT_TRUE(i + 1 == all.size() || next == all[i + 1]) << name << " " << i;
+    }
+  }
+}
+
+TEST(Text, LinesAreCountedFromTheBeginningOfTheFile) {
+  std::string text = "text\n";
+  for (int i = 0; i < 200000; ++i) text += "word\n";
+  expect_error(text + "one,two\n", "x.csv", "x.csv:200002: this row has 2 fields");
+  const std::string bad = text + "one,two\n";
+  const auto reader = read_documents(bad, "x.csv", {});
+  std::string document;
+  reader->next(document);
+  reader->go_on(text.size());
+  EXPECT_THROW(reader->next(document), IoError);
+  try {
+    reader->go_on(text.size());
+    reader->next(document);
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("x.csv:200002: "), std::string::npos) << error.what();
+  }
+}
+
 TEST(SharedData, PoemsOfTheTestSet) {
   const std::string name = "data/chinese-poetry/test.csv";
   if (!testing::has_shared(name)) GTEST_SKIP() << testing::shared_path(name) << " is not there";

@@ -1,5 +1,6 @@
 #include "support/file_systems.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -12,6 +13,14 @@ void ForwardingFileSystem::before(const std::string&, const std::string&) {}
 int ForwardingFileSystem::create(const std::string& path) {
   before("create", path);
   return real_file_system().create(path);
+}
+int ForwardingFileSystem::open_partial(const std::string& path) {
+  before("create", path);
+  return real_file_system().open_partial(path);
+}
+void ForwardingFileSystem::truncate(int fd, uint64_t size, const std::string& path) {
+  before("truncate", path);
+  real_file_system().truncate(fd, size, path);
 }
 void ForwardingFileSystem::write(int fd, std::span<const std::byte> bytes, const std::string& path) {
   before("write", path);
@@ -68,6 +77,16 @@ int RecordingFileSystem::create(const std::string& path) {
   log_.push_back({"create", path, "", "", fd});
   return fd;
 }
+int RecordingFileSystem::open_partial(const std::string& path) {
+  const bool there = std::filesystem::exists(path);
+  const int fd = ForwardingFileSystem::open_partial(path);
+  log_.push_back({there ? "open" : "create", path, "", "", fd});
+  return fd;
+}
+void RecordingFileSystem::truncate(int fd, uint64_t size, const std::string& path) {
+  ForwardingFileSystem::truncate(fd, size, path);
+  log_.push_back({"truncate", path, "", "", fd, size});
+}
 void RecordingFileSystem::write(int fd, std::span<const std::byte> bytes, const std::string& path) {
   ForwardingFileSystem::write(fd, bytes, path);
   log_.push_back({"write", path, "", {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fd});
@@ -116,6 +135,8 @@ class Disk {
 
   void apply(const RecordingFileSystem::Call& call) {
     if (call.name == "create") change(call.path, open_[call.fd] = make(false));
+    if (call.name == "open") open_[call.fd] = find(call.path);
+    if (call.name == "truncate") truncate(*open_[call.fd], call.size);
     if (call.name == "write") open_[call.fd]->writes.push_back(call.bytes);
     if (call.name == "close") open_.erase(call.fd);
     if (call.name == "remove") change(call.path, nullptr);
@@ -175,6 +196,16 @@ class Disk {
       Node& parent = *find(at);
       at /= part;
       if (parent.seen.count(part) == 0) change(at, make(true));
+    }
+  }
+
+  /// Taken to reach the disk at once.
+  static void truncate(Node& file, uint64_t size) {
+    file.synced.resize(std::min<size_t>(file.synced.size(), size));
+    uint64_t before = file.synced.size();
+    for (std::string& bytes : file.writes) {
+      bytes.resize(std::min<size_t>(bytes.size(), size - before));
+      before += bytes.size();
     }
   }
 

@@ -18,6 +18,8 @@ namespace trireme::testing {
 class ForwardingFileSystem : public FileSystem {
  public:
   int create(const std::string& path) override;
+  int open_partial(const std::string& path) override;
+  void truncate(int fd, uint64_t size, const std::string& path) override;
   void write(int fd, std::span<const std::byte> bytes, const std::string& path) override;
   void sync(int fd, const std::string& path) override;
   void close(int fd, const std::string& path) override;
@@ -60,12 +62,15 @@ class RecordingFileSystem : public ForwardingFileSystem {
     std::string name, path, to;  // `to`: of a rename
     std::string bytes;           // of a write
     int fd = -1;
+    uint64_t size = 0;  // of a truncation
   };
 
   /// Calls named in `skip` are neither done nor recorded: a writer that forgets them.
   explicit RecordingFileSystem(std::string skip = "") : skip_(std::move(skip)) {}
 
   int create(const std::string& path) override;
+  int open_partial(const std::string& path) override;
+  void truncate(int fd, uint64_t size, const std::string& path) override;
   void write(int fd, std::span<const std::byte> bytes, const std::string& path) override;
   void sync(int fd, const std::string& path) override;
   void close(int fd, const std::string& path) override;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "data/indexed.h"
+#include "data/indexed_writer.h"
 
 namespace trireme::testing {
 
