@@ -11,6 +11,12 @@ add_library(trireme_xxhash INTERFACE)
 target_include_directories(trireme_xxhash SYSTEM INTERFACE ${TRIREME_XXHASH_INCLUDE})
 target_link_libraries(trireme_xxhash INTERFACE ${TRIREME_XXHASH_LIBRARY})
 
+find_path(TRIREME_PCRE2_INCLUDE pcre2.h REQUIRED)
+find_library(TRIREME_PCRE2_LIBRARY pcre2-8 REQUIRED)
+add_library(trireme_pcre2 INTERFACE)
+target_include_directories(trireme_pcre2 SYSTEM INTERFACE ${TRIREME_PCRE2_INCLUDE})
+target_link_libraries(trireme_pcre2 INTERFACE ${TRIREME_PCRE2_LIBRARY})
+
 find_path(TRIREME_CBLAS_INCLUDE cblas.h PATH_SUFFIXES x86_64-linux-gnu/openblas-pthread openblas-pthread openblas REQUIRED)
 find_library(TRIREME_OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread REQUIRED)
 add_library(trireme_blas INTERFACE)

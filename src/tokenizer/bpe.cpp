@@ -14,6 +14,12 @@ constexpr size_t kShortPiece = 128;
 constexpr uint32_t kNone = ~uint32_t{0};
 
 uint64_t heap_entry(Link link, uint32_t node) { return (link & ~uint64_t{0xFFFFFFFF}) | node; }
+/// How byte fallback spells a byte.
+std::string byte_token(int byte) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+}
+
 int32_t product_of(Link link) { return static_cast<int32_t>(link & 0xFFFFFFFF); }
 
 }  // namespace
@@ -31,31 +37,95 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
   }
 }
 
-Bpe::Bpe(const TokenizerSpec& spec) : merges_(spec.merges) {
-  for (size_t id = spec.tokens.size(); id-- > 0;) {
-    const std::string& token = spec.tokens[id];
+TokenTable::TokenTable(size_t capacity) : slots_(std::bit_ceil(std::max<size_t>(capacity * 2, 2))) {}
+
+size_t TokenTable::index_of(std::string_view token, uint32_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t i = hash & mask;
+  while (slots_[i].id >= 0 && (slots_[i].hash != hash || slots_[i].token != token)) i = (i + 1) & mask;
+  return i;
+}
+
+void TokenTable::add(std::string_view token, int32_t id) {
+  const auto hash = static_cast<uint32_t>(std::hash<std::string_view>()(token));
+  Slot& slot = slots_[index_of(token, hash)];
+  if (slot.id < 0) slot = {token, hash, id};
+}
+
+int32_t TokenTable::find(std::string_view token) const {
+  return slots_[index_of(token, static_cast<uint32_t>(std::hash<std::string_view>()(token)))].id;
+}
+
+Bpe::Bpe(const TokenizerSpec& spec)
+    : byte_level_(spec.model.byte_level),
+      byte_fallback_(spec.model.byte_fallback),
+      fuse_unk_(spec.model.fuse_unk),
+      ignore_merges_(spec.model.ignore_merges),
+      unk_(spec.model.unk),
+      merges_(spec.merges),
+      vocabulary_(byte_level_ && !ignore_merges_ ? 0 : spec.tokens.size()) {
+  byte_ids_.fill(-1);
+  const std::vector<std::string>& vocabulary = byte_level_ ? spec.tokens : spec.model.spellings;
+  for (size_t id = vocabulary.size(); id-- > 0;) {
     const auto as_id = static_cast<int32_t>(id);
-    if (token.size() == 1 && !std::binary_search(spec.special.begin(), spec.special.end(), as_id)) {
-      byte_ids_[static_cast<uint8_t>(token[0])] = as_id;
-    }
+    const std::string& token = vocabulary[id];
+    if (token.empty() || std::binary_search(spec.special.begin(), spec.special.end(), as_id)) continue;
+    if (byte_level_ && token.size() == 1) byte_ids_[static_cast<uint8_t>(token[0])] = as_id;
+    if (!byte_level_ || ignore_merges_) vocabulary_.add(token, as_id);
   }
+  if (byte_level_) return;
+  for (int byte = 0; byte < 256; ++byte) byte_ids_[static_cast<size_t>(byte)] = vocabulary_.find(byte_token(byte));
 }
 
 void Bpe::apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
-  if (piece.size() <= kShortPiece) {
-    apply_short(out, piece, scratch);
+  if (ignore_merges_) {
+    if (const int32_t id = vocabulary_.find(piece); id >= 0) return out.push_back(id);
+  }
+  if (scratch.ids.size() < piece.size()) scratch.ids.resize(std::max(piece.size(), kShortPiece));
+  const size_t n = byte_level_ ? byte_symbols(scratch.ids, piece) : character_symbols(scratch.ids, piece);
+  if (n <= kShortPiece) {
+    merge_short(out, n, scratch);
   } else {
-    apply_long(out, piece, scratch);
+    merge_long(out, n, scratch);
   }
 }
 
-void Bpe::apply_short(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
-  scratch.ids.resize(kShortPiece);
+size_t Bpe::byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const {
+  size_t n = 0;
+  for (const char byte : piece) {
+    const int32_t id = byte_ids_[static_cast<uint8_t>(byte)];
+    if (id >= 0) {
+      ids[n++] = id;
+    } else if (unk_ >= 0 && !(fuse_unk_ && n > 0 && ids[n - 1] == unk_)) {
+      ids[n++] = unk_;
+    }
+  }
+  return n;
+}
+
+size_t Bpe::character_symbols(std::vector<int32_t>& ids, std::string_view piece) const {
+  size_t n = 0;
+  for (const char *p = piece.data(), *end = p + piece.size(); p < end;) {
+    const std::string_view character(p, code_point(p, end).length);
+    p += character.size();
+    if (const int32_t id = vocabulary_.find(character); id >= 0) {
+      ids[n++] = id;
+      continue;
+    }
+    const auto byte_id = [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
+    if (byte_fallback_ && std::all_of(character.begin(), character.end(), [&](char b) { return byte_id(b) >= 0; })) {
+      for (const char byte : character) ids[n++] = byte_id(byte);
+    } else if (unk_ >= 0 && !(fuse_unk_ && n > 0 && ids[n - 1] == unk_)) {
+      ids[n++] = unk_;
+    }
+  }
+  return n;
+}
+
+void Bpe::merge_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const {
   scratch.links.resize(kShortPiece);
   int32_t* ids = scratch.ids.data();
   Link* links = scratch.links.data();  // links[i] joins ids[i] and ids[i + 1]
-  size_t n = piece.size();
-  for (size_t i = 0; i < n; ++i) ids[i] = byte_ids_[static_cast<uint8_t>(piece[i])];
   for (size_t i = 0; i + 1 < n; ++i) links[i] = merges_.find(ids[i], ids[i + 1]);
 
   while (n > 1) {
@@ -71,14 +141,14 @@ void Bpe::apply_short(std::vector<int32_t>& out, std::string_view piece, BpeScra
   out.insert(out.end(), ids, ids + n);
 }
 
-void Bpe::apply_long(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
-  const auto n = narrow<uint32_t>(piece.size());
+void Bpe::merge_long(std::vector<int32_t>& out, size_t count, BpeScratch& scratch) const {
+  const auto n = narrow<uint32_t>(count);
   auto& nodes = scratch.nodes;
   auto& heap = scratch.heap;
   nodes.resize(n);
   heap.clear();
   for (uint32_t i = 0; i < n; ++i) {
-    nodes[i] = {byte_ids_[static_cast<uint8_t>(piece[i])], i == 0 ? kNone : i - 1, i + 1 == n ? kNone : i + 1, kNoLink};
+    nodes[i] = {scratch.ids[i], i == 0 ? kNone : i - 1, i + 1 == n ? kNone : i + 1, kNoLink};
   }
   const auto link = [&](uint32_t i) {
     nodes[i].link = nodes[i].next == kNone ? kNoLink : merges_.find(nodes[i].id, nodes[nodes[i].next].id);

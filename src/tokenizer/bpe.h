@@ -1,10 +1,11 @@
-// Byte-pair merging of one piece of text (Sennrich et al. 2016, on bytes as in GPT-2): while some pair of
-// neighbours has a merge, apply the one of lowest rank, the leftmost among equals. Short pieces are scanned
+// Byte-pair merging of one piece of text (Sennrich et al. 2016, on bytes as in GPT-2 or on characters): while some
+// pair of neighbours has a merge, apply the one of lowest rank, the leftmost among equals. Short pieces are scanned
 // for it, long ones keep a heap, so that a piece of n bytes costs at most n log n.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,6 +46,27 @@ class MergeTable {
   int shift_;
 };
 
+/// Ids by the bytes of their token: open addressing, at most half full.
+class TokenTable {
+ public:
+  explicit TokenTable(size_t capacity);
+
+  /// `token` must stay where it is. Of two equal tokens the first stays.
+  void add(std::string_view token, int32_t id);
+  /// The id, or -1.
+  int32_t find(std::string_view token) const;
+
+ private:
+  struct Slot {
+    std::string_view token;
+    uint32_t hash = 0;
+    int32_t id = -1;
+  };
+  size_t index_of(std::string_view token, uint32_t hash) const;
+
+  std::vector<Slot> slots_;
+};
+
 /// Working memory of Bpe::apply, kept by the caller so that no piece allocates.
 struct BpeScratch {
   struct Node {
@@ -60,17 +82,23 @@ struct BpeScratch {
 
 class Bpe {
  public:
+  /// `spec` must live as long, though it may be moved.
   explicit Bpe(const TokenizerSpec& spec);
 
-  /// Appends the ids of `piece` (not empty, shorter than 4 GiB) to `out`.
+  /// Appends the ids of `piece` (shorter than 4 GiB) to `out`.
   void apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
 
  private:
-  void apply_short(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
-  void apply_long(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
+  size_t byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
+  size_t character_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
+  void merge_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const;
+  void merge_long(std::vector<int32_t>& out, size_t count, BpeScratch& scratch) const;
 
-  std::array<int32_t, 256> byte_ids_{};
+  bool byte_level_, byte_fallback_, fuse_unk_, ignore_merges_;
+  int32_t unk_;
+  std::array<int32_t, 256> byte_ids_{};  // of single bytes, or where symbols are characters of <0x00> to <0xFF>; -1: none
   MergeTable merges_;
+  TokenTable vocabulary_;  // empty where nothing is looked up in it
 };
 
 }  // namespace trireme

@@ -14,38 +14,57 @@ constexpr size_t kMaxKeyBytes = 15;
 }  // namespace
 
 Encoder::Encoder(const Tokenizer& tokenizer, size_t cache_slots)
-    : tokenizer_(&tokenizer),
-      cache_(cache_slots),
-      shift_(64 - std::countr_zero(cache_slots)),
-      special_(tokenizer.spec().special) {
+    : tokenizer_(&tokenizer), cache_(cache_slots), shift_(64 - std::countr_zero(cache_slots)) {
   CHECK(cache_slots >= 2 && std::has_single_bit(cache_slots), cache_slots);
-  std::sort(special_.begin(), special_.end(),
-            [&](int32_t a, int32_t b) { return tokenizer.token(a).size() > tokenizer.token(b).size(); });
 }
 
 void Encoder::encode(std::vector<int32_t>& out, std::string_view text, bool special) {
-  size_t begin = 0;
-  for (size_t i = 0; special && i < text.size();) {
-    const auto found = std::find_if(special_.begin(), special_.end(),
-                                    [&](int32_t id) { return text.substr(i).starts_with(tokenizer_->token(id)); });
-    if (found == special_.end()) {
-      ++i;
-      continue;
-    }
-    encode_plain(out, text.substr(begin, i - begin));
-    out.push_back(*found);
-    begin = i += tokenizer_->token(*found).size();
-  }
-  encode_plain(out, text.substr(begin));
+  special_ = special;
+  around_tokens(out, tokenizer_->added(), text, [&](std::string_view part) {
+    const bool head = part.data() == text.data();
+    const std::optional<std::string> normalized = tokenizer_->normalizer().apply(part, regex_scratch_);
+    encode_normalized(out, normalized ? *normalized : part, head);
+  });
 }
 
-void Encoder::encode_plain(std::vector<int32_t>& out, std::string_view text) {
-  const char* end = text.data() + text.size();
-  for (const char* p = text.data(); p < end;) {
-    const char* next = split_.next(p, end);
-    encode_piece(out, {p, static_cast<size_t>(next - p)}, end);
-    p = next;
+template <class F>
+void Encoder::around_tokens(std::vector<int32_t>& out, const AddedTokens& added, std::string_view text, F on_text) {
+  if (!added.any(special_)) return on_text(text);
+  std::vector<AddedTokens::Found> found;
+  added.find_all(found, text, special_);
+  size_t done = 0;
+  for (const AddedTokens::Found& token : found) {
+    if (token.begin > done) on_text(text.substr(done, token.begin - done));
+    out.push_back(token.id);
+    done = token.end;
   }
+  if (done < text.size()) on_text(text.substr(done));
+}
+
+void Encoder::encode_normalized(std::vector<int32_t>& out, std::string_view text, bool head) {
+  around_tokens(out, tokenizer_->added_normalized(), text, [&](std::string_view part) {
+    encode_pieces(out, part, head && part.data() == text.data());
+  });
+}
+
+void Encoder::encode_pieces(std::vector<int32_t>& out, std::string_view text, bool head) {
+  const PreTokenizer& pre_tokenizer = tokenizer_->pre_tokenizer();
+  if (const std::optional<SplitPattern> scanner = pre_tokenizer.scanner()) {
+    with_split(*scanner, [&](const auto& split) {
+      const char* end = text.data() + text.size();
+      for (const char* p = text.data(); p < end;) {
+        const char* next = split.next(p, end);
+        encode_piece(out, {p, static_cast<size_t>(next - p)}, end);
+        p = next;
+      }
+    });
+    return;
+  }
+  pieces_.text = text;
+  pieces_.head = head;
+  pre_tokenizer.apply(pieces_, regex_scratch_);
+  const char *begin = pieces_.text.data(), *end = begin + pieces_.text.size();
+  for (const Span span : pieces_.spans) encode_piece(out, {begin + span.begin, span.end - span.begin}, end);
 }
 
 void Encoder::encode_piece(std::vector<int32_t>& out, std::string_view piece, const char* text_end) {

@@ -7,8 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/regex.h"
+#include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
-#include "tokenizer/split.h"
+#include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace trireme {
@@ -35,16 +37,21 @@ class Encoder {
     int32_t ids[kMaxIds];  // -1 behind the last
   };
 
-  void encode_plain(std::vector<int32_t>& out, std::string_view text);
+  /// Calls on_text with the stretches of text between the tokens that are found in it.
+  template <class F>
+  void around_tokens(std::vector<int32_t>& out, const AddedTokens& added, std::string_view text, F on_text);
+  void encode_normalized(std::vector<int32_t>& out, std::string_view text, bool head);
+  void encode_pieces(std::vector<int32_t>& out, std::string_view text, bool head);
   void encode_piece(std::vector<int32_t>& out, std::string_view piece, const char* text_end);
   static Key key_of(std::string_view piece, const char* text_end);
 
   const Tokenizer* tokenizer_;
-  Gpt2Split split_;
+  bool special_ = false;  // of the call
   BpeScratch scratch_;
+  RegexScratch regex_scratch_;
+  Pieces pieces_;
   std::vector<Slot> cache_;
   int shift_;
-  std::vector<int32_t> special_;  // longest text first
 };
 
 }  // namespace trireme

@@ -1,4 +1,4 @@
-// From the parsed text of tokenizer files to a checked TokenizerSpec.
+// From the parsed text of vocab.json and merges.txt to a checked TokenizerSpec.
 #include <algorithm>
 #include <string>
 #include <unordered_map>
@@ -46,8 +46,8 @@ void place_vocabulary(TokenizerSpec& spec, Placer& placer, const VocabularyText&
     if (spelling.empty()) throw IoError(cat(where, "the token with id ", id, " is empty"));
     const auto known = special.tokens.find(spelling);
     if (known != special.tokens.end()) {
-      if (known->second.value_or(id) != id) {
-        throw IoError(cat(where, "special token '", spelling, "' has id ", id, " here but ", *known->second,
+      if (known->second.id.value_or(static_cast<int32_t>(id)) != id) {
+        throw IoError(cat(where, "special token '", spelling, "' has id ", id, " here but ", *known->second.id,
                           " among the added tokens"));
       }
       placer.place(spelling, id, where);
@@ -65,14 +65,14 @@ void place_vocabulary(TokenizerSpec& spec, Placer& placer, const VocabularyText&
 }
 
 void place_added(TokenizerSpec& spec, Placer& placer, const VocabularyText& text, const SpecialTokens& special) {
-  for (const auto& [content, id] : special.tokens) {
+  for (const auto& [content, entry] : special.tokens) {
     if (text.vocab.find(content) != nullptr) continue;
-    if (!id) {
+    if (!entry.id) {
       throw IoError(cat(text.vocab_file, ": the special token '", content,
                         "' is not in the vocabulary; add it there or take it out of the configuration"));
     }
-    placer.place(content, *id, cat(text.vocab_file, ": added tokens: "));
-    spec.special.push_back(*id);
+    placer.place(content, *entry.id, cat(text.vocab_file, ": added tokens: "));
+    spec.special.push_back(*entry.id);
   }
 }
 

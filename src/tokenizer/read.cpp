@@ -22,70 +22,7 @@ auto in_file(const std::string& path, F&& fn) {
   }
 }
 
-/// Refuses a `key` of `object` that is there, not null, and not what GPT-2's tokenizer has.
-void require(const Json& object, const char* key, const Json& wanted) {
-  const Json* value = object.find(key);
-  if (value == nullptr || value->is_null() || value->dump() == wanted.dump()) return;
-  throw ConfigError(cat("line ", value->line, ": ", key, " ", value->dump().substr(0, 80),
-                        " is not supported; expected ", wanted.dump(), ", as in GPT-2's byte-level BPE"));
-}
-
 bool is_set(const Json* value) { return value != nullptr && !value->is_null(); }
-
-/// ByteLevel only moves offsets; current versions of transformers write an empty template.
-bool adds_nothing(const Json& post) {
-  const std::string& kind = post.at("type").as_string();
-  return kind == "ByteLevel" || (kind == "TemplateProcessing" && post.at("special_tokens").members().empty());
-}
-
-/// Refuses a tokenizer.json that would encode other than by GPT-2's split and merges.
-void require_gpt2(const Json& root) {
-  require(root, "normalizer", Json());
-  const Json& split = root.at("pre_tokenizer");
-  const std::string kind = split.is_null() ? "null" : split.at("type").as_string();
-  if (kind != "ByteLevel") {
-    throw ConfigError(cat("line ", split.line, ": pre_tokenizer ", kind,
-                          " is not supported; expected ByteLevel with use_regex (GPT-2's split)"));
-  }
-  require(split, "add_prefix_space", false);
-  require(split, "use_regex", true);
-  if (const Json* post = root.find("post_processor"); is_set(post) && !adds_nothing(*post)) {
-    throw ConfigError(cat("line ", post->line, ": a post_processor that adds tokens is not supported; expected null"));
-  }
-  const Json& model = root.at("model");
-  require(model, "type", "BPE");
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) require(model, key, "");
-  for (const char* key : {"byte_fallback", "ignore_merges"}) require(model, key, false);
-  require(model, "dropout", Json());
-}
-
-/// The merges of a tokenizer.json: "left right", or in newer files ["left", "right"].
-std::vector<MergeText> json_merges(const Json& merges) {
-  std::vector<MergeText> out;
-  out.reserve(merges.items().size());
-  for (const Json& merge : merges.items()) {
-    const std::vector<std::string> parts = merge.is_array() && merge.size() == 2
-                                               ? std::vector{merge.items()[0].as_string(), merge.items()[1].as_string()}
-                                               : split(merge.as_string(), ' ');
-    if (parts.size() != 2) {
-      throw ConfigError(
-          cat("line ", merge.line, ": expected a merge of two tokens, found ", merge.dump().substr(0, 80)));
-    }
-    out.push_back({parts[0], parts[1], merge.line});
-  }
-  return out;
-}
-
-TokenizerSpec read_tokenizer_json(const std::string& path, const Json& root, SpecialTokens special) {
-  return in_file(path, [&] {
-    if (const Json* added = root.find("added_tokens"); is_set(added)) {
-      for (const Json& entry : added->items()) special.add_token(entry, entry.at("id").as_integer());
-    }
-    const Json& model = root.at("model");
-    model.at("vocab").members();  // ConfigError unless it is an object
-    return make_spec({model.at("vocab"), json_merges(model.at("merges")), path, path}, special);
-  });
-}
 
 TokenizerSpec read_file_pair(const std::string& folder, SpecialTokens special, bool configured) {
   const std::string vocab_path = folder + "/vocab.json", merges_path = folder + "/merges.txt";
@@ -97,6 +34,7 @@ TokenizerSpec read_file_pair(const std::string& folder, SpecialTokens special, b
     special.add(kEndOfText, std::nullopt);
     special.roles["eos_token"] = kEndOfText;
   }
+  in_file(folder, [&] { special.require_plain(); });
   return make_spec({vocab, parse_merges(read_file(merges_path), merges_path), vocab_path, merges_path}, special);
 }
 
@@ -107,25 +45,55 @@ void require_gpt2_class(const Json& config) {
     throw ConfigError(cat("line ", name->line, ": tokenizer_class ", name->as_string(),
                           " is not supported from vocab.json and merges.txt; expected GPT2Tokenizer"));
   }
-  require(config, "add_prefix_space", false);
+  require_value(config, "add_prefix_space", false, "as in GPT-2's byte-level BPE");
 }
 
 }  // namespace
 
-void SpecialTokens::add(const std::string& text, std::optional<int64_t> id) {
+void require_value(const Json& object, const char* key, const Json& wanted, std::string_view reason) {
+  const Json* value = object.find(key);
+  if (value == nullptr || value->is_null() || value->dump() == wanted.dump()) return;
+  throw ConfigError(cat("line ", value->line, ": ", key, " ", value->dump().substr(0, 80),
+                        " is not supported; expected ", wanted.dump(), ", ", reason));
+}
+
+void SpecialTokens::add(const std::string& text, std::optional<int64_t> id, const AddedEntry& rules) {
   if (text.empty()) throw ConfigError("a special token is empty");
   if (id && (*id < 0 || *id > std::numeric_limits<int32_t>::max())) {
     throw ConfigError(cat("special token '", text, "' has the impossible id ", *id));
   }
-  std::optional<int32_t>& known = tokens[text];
+  std::optional<int32_t>& known = tokens.emplace(text, rules).first->second.id;
   if (id && known && *known != *id) throw ConfigError(cat("special token '", text, "' has ids ", *known, " and ", *id));
   if (id) known = static_cast<int32_t>(*id);
 }
 
 void SpecialTokens::add_token(const Json& entry, std::optional<int64_t> id) {
-  for (const char* flag : {"lstrip", "rstrip", "single_word"}) require(entry, flag, false);
-  require(entry, "special", true);
-  add(entry.at("content").as_string(), id);
+  const auto flag = [&](const char* key, bool absent) {
+    const Json* value = entry.find(key);
+    return is_set(value) ? value->as_bool() : absent;
+  };
+  AddedEntry rules;
+  rules.special = flag("special", false);
+  rules.rules.lstrip = flag("lstrip", false);
+  rules.rules.rstrip = flag("rstrip", false);
+  rules.rules.single_word = flag("single_word", false);
+  rules.rules.normalized = flag("normalized", !rules.special);
+  add(entry.at("content").as_string(), id, rules);
+}
+
+void SpecialTokens::require_plain() const {
+  for (const auto& [text, entry] : tokens) {
+    const AddedToken& rules = entry.rules;
+    const char* fault = !entry.special      ? "is not special"
+                        : rules.lstrip      ? "has lstrip"
+                        : rules.rstrip      ? "has rstrip"
+                        : rules.single_word ? "has single_word"
+                                            : nullptr;
+    if (fault != nullptr) {
+      throw ConfigError(cat("the added token '", text, "' ", fault,
+                            ", which is supported from a tokenizer.json only, not from vocab.json and merges.txt"));
+    }
+  }
 }
 
 void SpecialTokens::add_config(const Json& config) {
@@ -176,11 +144,7 @@ TokenizerSpec read_tokenizer(const std::string& folder) {
   SpecialTokens special;
   bool configured = false;
   const std::string complete = has("tokenizer.json") ? folder + "/tokenizer.json" : "";
-  Json root;
-  if (!complete.empty()) {
-    root = read_json(complete);
-    in_file(complete, [&] { require_gpt2(root); });
-  } else if (!has("vocab.json") || !has("merges.txt")) {
+  if (complete.empty() && (!has("vocab.json") || !has("merges.txt"))) {
     throw IoError(cat(folder, ": no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt; ",
                       "`trireme tokenizer train` makes one"));
   }
@@ -200,7 +164,9 @@ TokenizerSpec read_tokenizer(const std::string& folder) {
       special.add_config(config);
     });
   }
-  return complete.empty() ? read_file_pair(folder, special, configured) : read_tokenizer_json(complete, root, special);
+  if (complete.empty()) return read_file_pair(folder, special, configured);
+  const Json root = read_json(complete);
+  return in_file(complete, [&] { return make_json_spec(root, std::move(special)); });
 }
 
 }  // namespace trireme

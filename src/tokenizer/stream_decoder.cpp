@@ -31,13 +31,38 @@ size_t cut_length(std::string_view text) {
 
 }  // namespace
 
+void StreamDecoder::strip_start() {
+  const DecodeRules& rules = tokenizer_->spec().decode;
+  for (; stripped_ < rules.strip_start && held_.starts_with(rules.strip); ++stripped_) held_.erase(0, rules.strip.size());
+  if (!held_.empty() && !rules.strip.starts_with(held_)) stripped_ = rules.strip_start;
+}
+
 std::string StreamDecoder::push(int32_t id) {
-  held_ += tokenizer_->token(id);
-  std::string out = held_.substr(0, held_.size() - cut_length(held_));
-  held_.erase(0, out.size());
+  const DecodeRules& rules = tokenizer_->spec().decode;
+  held_ += first_ ? tokenizer_->first_token(id) : tokenizer_->token(id);
+  first_ = false;
+  if (stripped_ < rules.strip_start) strip_start();
+  if (stripped_ < rules.strip_start) return {};  // what is held may be stripped yet
+  size_t whole = held_.size() - cut_length(held_);
+  if (whole == held_.size()) {
+    const std::string_view held = held_;
+    for (int64_t i = 0; i < rules.strip_stop && held.substr(0, whole).ends_with(rules.strip); ++i) {
+      whole -= rules.strip.size();
+    }
+  }
+  std::string out = held_.substr(0, whole);
+  held_.erase(0, whole);
   return out;
 }
 
-std::string StreamDecoder::finish() { return std::exchange(held_, {}); }
+std::string StreamDecoder::finish() {
+  const DecodeRules& rules = tokenizer_->spec().decode;
+  for (int64_t i = 0; i < rules.strip_stop && held_.ends_with(rules.strip); ++i) {
+    held_.resize(held_.size() - rules.strip.size());
+  }
+  first_ = true;
+  stripped_ = 0;
+  return std::exchange(held_, {});
+}
 
 }  // namespace trireme

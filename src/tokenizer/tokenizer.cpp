@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -27,22 +28,83 @@ std::string_view raw(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
+/// How the added tokens are found: those that the spec describes, and special tokens by their bytes.
+std::vector<AddedTokens::Entry> entries_of(const TokenizerSpec& spec, bool normalized, const Normalizer& normalizer) {
+  std::vector<AddedTokens::Entry> entries;
+  RegexScratch scratch;
+  std::unordered_set<int32_t> described;
+  for (const AddedToken& token : spec.added) {
+    described.insert(token.id);
+    if (token.normalized != normalized) continue;
+    entries.push_back({token, std::binary_search(spec.special.begin(), spec.special.end(), token.id)});
+    if (normalized) {
+      if (auto content = normalizer.apply(token.content, scratch)) entries.back().token.content = *content;
+    }
+  }
+  for (const int32_t id : spec.special) {
+    if (!normalized && !described.contains(id)) entries.push_back({{id, spec.tokens[static_cast<size_t>(id)]}, true});
+  }
+  return entries;
+}
+
+void append_rules(std::vector<std::byte>& all, const TokenizerSpec& spec) {
+  for (const NormalizerRule& rule : spec.normalizer) {
+    append(all, cat("normalizer ", static_cast<int>(rule.kind), rule.left, rule.right));
+    append(all, rule.pattern);
+    append(all, rule.content);
+  }
+  for (const PieceRule& rule : spec.pieces) {
+    append(all, cat("piece ", static_cast<int>(rule.kind), " ", static_cast<int>(rule.scanner), " ",
+                    static_cast<int>(rule.behavior), rule.invert));
+    append(all, rule.text);
+    append(all, rule.content);
+  }
+  for (const AddedToken& token : spec.added) {
+    append(all, cat("added ", token.id, " ", token.lstrip, token.rstrip, token.single_word, token.normalized));
+    append(all, token.content);
+  }
+  const ModelRules& model = spec.model;
+  append(all, cat(model.byte_level, model.byte_fallback, model.fuse_unk, model.ignore_merges, " ", model.unk));
+  for (const std::string& token : model.spellings) append(all, token);
+}
+
+bool is_gpt2(const TokenizerSpec& spec) {
+  const ModelRules& model = spec.model;
+  return spec.normalizer.empty() && spec.added.empty() && spec.pieces.size() == 1 &&
+         spec.pieces[0].kind == PieceRule::Kind::scanner && spec.pieces[0].scanner == SplitPattern::gpt2 &&
+         model.byte_level && !model.ignore_merges && model.unk < 0;
+}
+
 uint64_t fingerprint_of(const TokenizerSpec& spec) {
   std::vector<std::byte> all;
   append(all, cat("gpt2 split, Unicode ", kUnicodeVersion));
   for (const std::string& token : spec.tokens) append(all, token);
   append(all, raw(spec.merges));
   append(all, raw(spec.special));
+  if (!is_gpt2(spec)) append_rules(all, spec);  // token files of GPT-2's kind keep their fingerprint
   return hash64(all);
 }
 
 }  // namespace
 
-Tokenizer::Tokenizer(TokenizerSpec spec) : spec_(std::move(spec)), bpe_(spec_), fingerprint_(fingerprint_of(spec_)) {}
+Tokenizer::Tokenizer(TokenizerSpec spec)
+    : spec_(std::move(spec)),
+      normalizer_(spec_.normalizer),
+      added_(entries_of(spec_, false, normalizer_)),
+      added_normalized_(entries_of(spec_, true, normalizer_)),
+      pre_tokenizer_(spec_.pieces),
+      bpe_(spec_),
+      fingerprint_(fingerprint_of(spec_)) {}
 
 Tokenizer Tokenizer::load(const std::string& folder) { return Tokenizer(read_tokenizer(folder)); }
 
-void Tokenizer::save(const std::string& folder, FileSystem& fs) const { write_tokenizer(spec_, folder, fs); }
+void Tokenizer::save(const std::string& folder, FileSystem& fs) const {
+  if (!is_gpt2(spec_)) {
+    throw ConfigError(cat(folder, ": this tokenizer is not of GPT-2's kind, the only one that is written; copy the ",
+                          "files that it was read from"));
+  }
+  write_tokenizer(spec_, folder, fs);
+}
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool special) const {
   // A cache that suits the text: clearing a large one would cost more than encoding a prompt.
@@ -54,8 +116,17 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool special) cons
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string out;
-  for (const int32_t id : ids) out += token(id);
+  if (!ids.empty()) out = first_token(ids[0]);
+  for (size_t i = 1; i < ids.size(); ++i) out += token(ids[i]);
+  const DecodeRules& rules = spec_.decode;
+  for (int64_t i = 0; i < rules.strip_start && out.starts_with(rules.strip); ++i) out.erase(0, rules.strip.size());
+  for (int64_t i = 0; i < rules.strip_stop && out.ends_with(rules.strip); ++i) out.resize(out.size() - rules.strip.size());
   return out;
+}
+
+std::string_view Tokenizer::first_token(int32_t id) const {
+  const auto found = spec_.decode.first.find(id);
+  return found == spec_.decode.first.end() ? token(id) : std::string_view(found->second);
 }
 
 std::string_view Tokenizer::token(int32_t id) const {

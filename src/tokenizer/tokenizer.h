@@ -1,6 +1,7 @@
-// The tokenizer room: text to ids and back, byte for byte. A tokenizer is special-token matching, a split
-// (split.h) and merges (bpe.h), immutable once made, so any number of threads may share one. Bulk encoding
-// keeps an Encoder (encoder.h) a thread, which remembers frequent words.
+// The tokenizer room: text to ids and back. A tokenizer is a chain: added tokens are found (added_tokens.h), the text
+// between them is normalized (normalizer.h) and cut into pieces (pre_tokenizer.h, split.h), pieces are merged (bpe.h).
+// It never changes once made, so any number of threads may share one. Bulk encoding keeps an Encoder (encoder.h) a
+// thread, which remembers frequent words.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,10 @@
 #include <vector>
 
 #include "base/file.h"
+#include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/normalizer.h"
+#include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
 
 namespace trireme {
@@ -25,18 +29,20 @@ class Tokenizer {
   /// naming file and line where something is missing, malformed, or of a kind that we do not encode yet.
   static Tokenizer load(const std::string& folder);
   /// Writes all of these files but added_tokens.json into an existing folder, as Hugging Face's
-  /// GPT2TokenizerFast reads them.
+  /// GPT2TokenizerFast reads them. ConfigError where the tokenizer is of another kind: copy its files instead.
   void save(const std::string& folder, FileSystem& fs = real_file_system()) const;
 
   int32_t vocab_size() const { return static_cast<int32_t>(spec_.tokens.size()); }
 
   /// Ids of `text`, which need not be UTF-8. Only with `special` does text that spells a special token
-  /// become that token (the leftmost, the longest of those).
+  /// become that token (the leftmost, the longest of those); added tokens that are not special always do.
   std::vector<int32_t> encode(std::string_view text, bool special = false) const;
   /// The bytes of `ids`; ConfigError naming the first id outside the vocabulary.
   std::string decode(std::span<const int32_t> ids) const;
-  /// The bytes of one token, valid as long as the tokenizer; ConfigError outside the vocabulary.
+  /// The bytes of one token within a text, valid as long as the tokenizer; ConfigError outside the vocabulary.
   std::string_view token(int32_t id) const;
+  /// The same of the first token of a text, which some tokenizers spell otherwise.
+  std::string_view first_token(int32_t id) const;
 
   bool is_special(int32_t id) const;
   /// Id of the special token spelled `text`.
@@ -48,10 +54,17 @@ class Tokenizer {
   uint64_t fingerprint() const { return fingerprint_; }
 
   const TokenizerSpec& spec() const { return spec_; }
+  const AddedTokens& added() const { return added_; }                        // found before normalization
+  const AddedTokens& added_normalized() const { return added_normalized_; }  // found behind it
+  const Normalizer& normalizer() const { return normalizer_; }
+  const PreTokenizer& pre_tokenizer() const { return pre_tokenizer_; }
   const Bpe& bpe() const { return bpe_; }
 
  private:
   TokenizerSpec spec_;
+  Normalizer normalizer_;
+  AddedTokens added_, added_normalized_;
+  PreTokenizer pre_tokenizer_;
   Bpe bpe_;
   uint64_t fingerprint_;
 };

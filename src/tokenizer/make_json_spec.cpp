@@ -1,0 +1,235 @@
+// From a parsed tokenizer.json to a checked TokenizerSpec.
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/strings.h"
+#include "tokenizer/alphabet.h"
+#include "tokenizer/json_node.h"
+#include "tokenizer/read.h"
+#include "tokenizer/read_rules.h"
+
+namespace trireme {
+namespace {
+
+using Ids = std::unordered_map<std::string_view, int32_t>;
+
+// Ids may leave holes, but a hole costs memory: so many more than there are tokens, and not less than this, are allowed.
+constexpr int64_t kHolesPerToken = 8, kMinIdLimit = int64_t{1} << 20;
+
+const Json& null_json() {
+  static const Json null;
+  return null;
+}
+
+JsonNode part(const JsonNode& root, const char* key) {
+  return root.has(key) ? root.at(key) : JsonNode(null_json(), key);
+}
+
+/// Reads the vocabulary and the added tokens: spellings by id.
+class Vocabulary {
+ public:
+  Vocabulary(const JsonNode& vocab, const SpecialTokens& added) : vocab_(vocab) {
+    vocab.require(Json::Kind::object);
+    const auto& members = vocab.json().members();
+    limit_ = std::max(kMinIdLimit, kHolesPerToken * static_cast<int64_t>(members.size() + added.tokens.size()));
+    ids_.reserve(members.size());
+    for (const auto& [spelling, value] : members) {
+      const JsonNode node(value, cat(vocab.path(), "[", Json(spelling.substr(0, 60)).dump(), "]"));
+      if (spelling.empty()) node.refuse("is an empty token");
+      place(spelling, node.integer(), node);
+      ids_.emplace(spelling, static_cast<int32_t>(value.as_integer()));
+    }
+  }
+
+  /// The id of an added token: its own, or that of the vocabulary.
+  int32_t add(const std::string& content, const AddedEntry& entry) {
+    const auto known = ids_.find(content);
+    if (known != ids_.end()) {
+      if (entry.id.value_or(known->second) == known->second) return known->second;
+      throw ConfigError(cat("added token '", content, "' has id ", *entry.id, ", but ", known->second, " in ",
+                            vocab_.path()));
+    }
+    if (!entry.id) {
+      throw ConfigError(cat("the special token '", content,
+                            "' of the configuration is neither in the vocabulary nor among the added tokens"));
+    }
+    place(content, *entry.id, JsonNode(vocab_.json(), "added_tokens"));
+    return *entry.id;
+  }
+
+  const Ids& ids() const { return ids_; }
+  const std::vector<std::string>& spellings() const { return spellings_; }
+
+ private:
+  void place(const std::string& spelling, int64_t id, const JsonNode& node) {
+    if (id < 0 || id >= limit_) {
+      node.refuse(cat("gives '", spelling.substr(0, 60), "' the id ", id, "; for so few tokens ids must be in 0 to ",
+                      limit_ - 1));
+    }
+    const auto at = static_cast<size_t>(id);
+    if (at >= spellings_.size()) spellings_.resize(at + 1);
+    if (!spellings_[at].empty()) {
+      node.refuse(cat("gives '", spelling.substr(0, 60), "' the id ", id, " of '", spellings_[at].substr(0, 60), "'"));
+    }
+    spellings_[at] = spelling;
+  }
+
+  JsonNode vocab_;
+  int64_t limit_ = 0;
+  Ids ids_;  // of the model's own tokens; views of the file's text
+  std::vector<std::string> spellings_;
+};
+
+/// "left right", or in newer files ["left", "right"].
+std::pair<std::string, std::string> read_merge(const JsonNode& node) {
+  if (node.json().is_array()) {
+    const std::vector<JsonNode> parts = node.items();
+    if (parts.size() == 2) return {parts[0].text(), parts[1].text()};
+  } else if (node.json().is_string()) {
+    const std::vector<std::string> parts = split(node.text(), ' ');
+    if (parts.size() == 2) return {parts[0], parts[1]};
+  }
+  node.refuse(cat("is no merge of two tokens: ", node.json().dump().substr(0, 80)));
+}
+
+std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids) {
+  merges.require(Json::Kind::array);
+  std::vector<Merge> out;
+  std::unordered_set<uint64_t> seen;
+  out.reserve(merges.json().size());
+  for (const Json& item : merges.json().items()) {
+    const JsonNode node(item, cat(merges.path(), "[", out.size(), "]"));
+    const auto [left, right] = read_merge(node);
+    const auto id_of = [&](const std::string& token, const char* what) {
+      const auto found = ids.find(token);
+      if (found != ids.end()) return found->second;
+      node.refuse(cat(what, " '", token.substr(0, 60), "' is not in the vocabulary"));
+    };
+    const Merge merge{id_of(left, "is a merge whose left part"), id_of(right, "is a merge whose right part"),
+                      id_of(left + right, "is a merge whose result")};
+    if (!seen.insert(static_cast<uint64_t>(merge.left) << 32 | static_cast<uint64_t>(merge.right)).second) {
+      node.refuse(cat("merges '", left, "' and '", right, "' a second time"));
+    }
+    out.push_back(merge);
+  }
+  return out;
+}
+
+void read_model(ModelRules& rules, const JsonNode& model, const Ids& ids) {
+  if (model.has("type") && model.type() != "BPE") model.refuse_type("BPE");
+  if (model.has("dropout") && model.at("dropout").json().as_real() != 0) {
+    model.at("dropout").refuse("is not 0, which would make the ids random; expected null");
+  }
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (model.has(key) && !model.text(key).empty()) model.at(key).refuse("is not empty, which is not supported");
+  }
+  rules.byte_fallback = model.flag("byte_fallback", false);
+  rules.fuse_unk = model.flag("fuse_unk", false);
+  rules.ignore_merges = model.flag("ignore_merges", false);
+  if (model.has("unk_token")) {
+    const auto found = ids.find(model.text("unk_token"));
+    if (found == ids.end()) model.at("unk_token").refuse("is not in the vocabulary");
+    rules.unk = found->second;
+  }
+}
+
+SpecialTokens read_added(const JsonNode& root) {
+  SpecialTokens added;
+  if (!root.has("added_tokens")) return added;
+  for (const JsonNode& entry : root.at("added_tokens").items()) {
+    if (entry.text("content").empty()) continue;  // tokenizers leaves them out too
+    added.add_token(entry.json(), entry.at("id").integer());
+  }
+  return added;
+}
+
+/// Adds what side files know of further tokens; for those that are known the tokenizer.json's word counts.
+void merge_side(SpecialTokens& added, const SpecialTokens& side) {
+  for (const auto& [text, entry] : side.tokens) {
+    added.add(text, entry.id ? std::optional<int64_t>(*entry.id) : std::nullopt, entry);
+  }
+  added.roles = side.roles;
+}
+
+void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::unordered_set<int32_t>& added,
+                  const JsonNode& decoder) {
+  const std::vector<std::string>& spellings = vocabulary.spellings();
+  spec.tokens.resize(spellings.size());
+  if (spec.model.byte_level) {
+    require_byte_level_decoder(decoder);
+    for (size_t id = 0; id < spellings.size(); ++id) {
+      const bool is_added = added.contains(static_cast<int32_t>(id));
+      // A token with a character that stands for no byte stands for itself.
+      if (is_added || unspell_bytes(spec.tokens[id], spellings[id]) != std::string_view::npos) {
+        spec.tokens[id] = spellings[id];
+      }
+    }
+    return;
+  }
+  const TokenDecoder rules(decoder);
+  rules.set_ends(spec.decode);
+  for (size_t id = 0; id < spellings.size(); ++id) {
+    if (spellings[id].empty()) continue;
+    spec.tokens[id] = rules.apply(spellings[id], false);
+    if (!rules.first_differs()) continue;
+    std::string first = rules.apply(spellings[id], true);
+    if (first != spec.tokens[id]) spec.decode.first.emplace(static_cast<int32_t>(id), std::move(first));
+  }
+  spec.model.spellings.resize(spellings.size());
+  for (const auto& [spelling, id] : vocabulary.ids()) spec.model.spellings[static_cast<size_t>(id)] = spelling;
+}
+
+void check_template(const std::vector<int32_t>& ids, size_t size) {
+  for (const int32_t id : ids) {
+    if (static_cast<size_t>(id) >= size) {
+      throw ConfigError(cat("post_processor adds the id ", id, ", but the vocabulary has ", size, " tokens"));
+    }
+  }
+}
+
+}  // namespace
+
+TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
+  const JsonNode root(json, "");
+  TokenizerSpec spec;
+  spec.normalizer = read_normalizer(part(root, "normalizer"));
+  PieceRules pieces = read_pre_tokenizer(part(root, "pre_tokenizer"));
+  spec.pieces = std::move(pieces.rules);
+  spec.model.byte_level = pieces.byte_level;
+  const JsonNode model = root.at("model");
+  SpecialTokens added = read_added(root);
+  merge_side(added, side);
+
+  Vocabulary vocabulary(model.at("vocab"), added);
+  read_model(spec.model, model, vocabulary.ids());
+  spec.merges = read_merges(model.at("merges"), vocabulary.ids());
+  std::unordered_set<int32_t> added_ids;
+  for (const auto& [content, entry] : added.tokens) {
+    AddedToken token = entry.rules;
+    token.id = vocabulary.add(content, entry);
+    token.content = content;
+    added_ids.insert(token.id);
+    if (entry.special) spec.special.push_back(token.id);
+    const bool plain = entry.special && !token.lstrip && !token.rstrip && !token.single_word && !token.normalized;
+    if (!plain || !spec.model.byte_level) spec.added.push_back(std::move(token));
+  }
+  std::sort(spec.special.begin(), spec.special.end());
+  std::sort(spec.added.begin(), spec.added.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  spell_tokens(spec, vocabulary, added_ids, part(root, "decoder"));
+
+  Template ends = read_post_processor(part(root, "post_processor"));
+  check_template(ends.before, spec.tokens.size());
+  check_template(ends.after, spec.tokens.size());
+  spec.template_before = std::move(ends.before);
+  spec.template_after = std::move(ends.after);
+  for (const auto& [role, content] : added.roles) {
+    const auto found = std::find_if(spec.special.begin(), spec.special.end(), [&](int32_t id) {
+      return vocabulary.spellings()[static_cast<size_t>(id)] == content;
+    });
+    if (found != spec.special.end()) spec.roles[role] = *found;
+  }
+  return spec;
+}
+
+}  // namespace trireme

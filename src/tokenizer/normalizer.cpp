@@ -1,0 +1,87 @@
+#include "tokenizer/normalizer.h"
+
+#include "tokenizer/normalize.h"
+
+namespace trireme {
+namespace {
+
+using Kind = NormalizerRule::Kind;
+
+NormalForm form_of(Kind kind) {
+  switch (kind) {
+    case Kind::nfd: return NormalForm::nfd;
+    case Kind::nfc: return NormalForm::nfc;
+    case Kind::nfkd: return NormalForm::nfkd;
+    default: return NormalForm::nfkc;
+  }
+}
+
+std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content,
+                            RegexScratch& scratch) {
+  std::string out;
+  size_t done = 0;
+  for (size_t from = 0; from <= text.size();) {
+    const std::optional<RegexMatch> match = regex.find(text, from, scratch);
+    if (!match) break;
+    out.append(text, done, match->begin - done);
+    out += content;
+    done = match->end;
+    from = next_search(text, *match);
+  }
+  return out.append(text, done);
+}
+
+}  // namespace
+
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+  std::string out;
+  size_t done = 0;
+  for (size_t at; (at = text.find(pattern, done)) != std::string_view::npos; done = at + pattern.size()) {
+    out.append(text, done, at - done);
+    out += content;
+  }
+  return out.append(text, done);
+}
+
+Normalizer::Normalizer(const std::vector<NormalizerRule>& rules) {
+  for (const NormalizerRule& rule : rules) {
+    steps_.push_back({rule, std::nullopt});
+    if (rule.kind == Kind::replace_regex) steps_.back().regex.emplace(rule.pattern);
+  }
+}
+
+bool Normalizer::keeps(const Step& step, std::string_view text) {
+  switch (step.rule.kind) {
+    case Kind::nfd:
+    case Kind::nfc:
+    case Kind::nfkd:
+    case Kind::nfkc: return is_surely_normal(text, form_of(step.rule.kind));
+    case Kind::prepend: return text.empty();
+    case Kind::replace: return text.find(step.rule.pattern) == std::string_view::npos;
+    default: return false;
+  }
+}
+
+std::string Normalizer::run(const Step& step, std::string_view text, RegexScratch& scratch) {
+  const NormalizerRule& rule = step.rule;
+  switch (rule.kind) {
+    case Kind::lowercase: return to_lower(text);
+    case Kind::strip: return std::string(strip_white(text, rule.left, rule.right));
+    case Kind::strip_accents: return strip_accents(text);
+    case Kind::prepend: return rule.content + std::string(text);
+    case Kind::replace: return replace_all(text, rule.pattern, rule.content);
+    case Kind::replace_regex: return replace_matches(*step.regex, text, rule.content, scratch);
+    default: return normalize(text, form_of(rule.kind));
+  }
+}
+
+std::optional<std::string> Normalizer::apply(std::string_view text, RegexScratch& scratch) const {
+  std::optional<std::string> out;
+  for (const Step& step : steps_) {
+    const std::string_view now = out ? *out : text;
+    if (!keeps(step, now)) out = run(step, now, scratch);
+  }
+  return out;
+}
+
+}  // namespace trireme

@@ -1,0 +1,37 @@
+// The chain of rewritings before a text is cut (tokenizer.json's "normalizer").
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/regex.h"
+#include "tokenizer/spec.h"
+
+namespace trireme {
+
+class Normalizer {
+ public:
+  /// ConfigError where a pattern is malformed.
+  explicit Normalizer(const std::vector<NormalizerRule>& rules);
+
+  bool empty() const { return steps_.empty(); }
+  /// The normalized text, or none where it is `text` as it is.
+  std::optional<std::string> apply(std::string_view text, RegexScratch& scratch) const;
+
+ private:
+  struct Step {
+    NormalizerRule rule;
+    std::optional<Regex> regex;
+  };
+  static bool keeps(const Step& step, std::string_view text);
+  static std::string run(const Step& step, std::string_view text, RegexScratch& scratch);
+
+  std::vector<Step> steps_;
+};
+
+/// `text` with `content` for every `pattern`, which is not empty.
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content);
+
+}  // namespace trireme
