@@ -52,13 +52,20 @@ int cmd_tokenizer_train(CommandLine& line) {
 
 int cmd_tokenizer_encode(CommandLine& line) {
   std::string folder, file = "-";
-  bool special = false;
+  bool special = false, framed = false;
   line.option("--tokenizer", folder, "folder of the tokenizer", CommandLine::Need::required);
   line.flag("--special", special, "text that spells a special token becomes that token");
+  line.flag("--template", framed, "add what the tokenizer puts around a text, such as <|begin_of_text|>");
   line.positional("FILE", file, "text to encode, or - for standard input", CommandLine::Need::optional);
   line.example("echo 'Hello' | trireme tokenizer encode --tokenizer runs/poetry-tiny/tokenizer");
   if (!line.parse()) return kDone;
-  const std::vector<int32_t> ids = Tokenizer::load(folder).encode(read_input(file), special);
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  std::vector<int32_t> ids = tokenizer.encode(read_input(file), special);
+  if (framed) {
+    const TokenizerSpec& spec = tokenizer.spec();
+    ids.insert(ids.begin(), spec.template_before.begin(), spec.template_before.end());
+    ids.insert(ids.end(), spec.template_after.begin(), spec.template_after.end());
+  }
   std::string out;
   for (const int32_t id : ids) {
     if (!out.empty()) out += ' ';

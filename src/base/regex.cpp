@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -22,48 +23,89 @@ constexpr std::string_view kWhiteSpace =
   throw ConfigError(cat("pattern '", pattern.substr(0, 200), "': character ", offset, ": ", why));
 }
 
-/// Oniguruma's pattern as PCRE2 understands it.
-std::string translate(const std::string& pattern) {
-  std::string out;
-  bool bracket = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char kind = pattern[++i];
-      if (kind == 'h' || kind == 'H') refuse(pattern, i, R"(\h means other things to other engines; spell the class)");
-      if (kind == 's') {
-        out += bracket ? std::string(kWhiteSpace) : cat("[", kWhiteSpace, "]");
-      } else if (kind == 'S' && !bracket) {
-        out += cat("[^", kWhiteSpace, "]");
-      } else {
-        out += {'\\', kind};
+/// Length of the interval {n}, {n,}, {,m} or {n,m} at pattern[i], or 0.
+size_t interval_length(const std::string& pattern, size_t i) {
+  const size_t close = pattern.find_first_not_of("0123456789,", i + 1);
+  return close != std::string::npos && close > i + 1 && pattern[close] == '}' ? close + 1 - i : 0;
+}
+
+/// Oniguruma's pattern as PCRE2 understands it, piece by piece.
+class Translation {
+ public:
+  explicit Translation(const std::string& pattern) : pattern_(pattern) {
+    while (i_ < pattern_.size()) step();
+  }
+  const std::string& text() const { return out_; }
+
+ private:
+  std::string_view rest() const { return std::string_view(pattern_).substr(i_); }
+  void copy(size_t n) {
+    out_ += rest().substr(0, n);
+    i_ = std::min(i_ + n, pattern_.size());
+  }
+
+  void step() {
+    const char c = pattern_[i_];
+    if (c == '\\' && i_ + 1 < pattern_.size()) return escape();
+    if (bracket_) {
+      if (rest().starts_with("[:")) {
+        const size_t close = pattern_.find(":]", i_);
+        if (close == std::string::npos) refuse(pattern_, i_, "a [: without its :]");
+        return copy(close + 2 - i_);
       }
-      continue;
+      if (c == '[' || rest().starts_with("&&")) refuse(pattern_, i_, "classes within classes are not supported");
+      bracket_ = c != ']';
+      return copy(1);
     }
-    if (bracket && (c == '[' || (c == '&' && pattern.substr(i, 2) == "&&")) && pattern.substr(i, 2) != "[:") {
-      refuse(pattern, i, "classes within classes are not supported");
+    if (c == '[') {
+      bracket_ = true;
+      atom_ = out_.size();
+      copy(rest().starts_with("[^") ? 2 : 1);
+      if (rest().starts_with("]")) copy(1);  // the first character of a class is never its end
+      return;
     }
-    if (bracket && pattern.substr(i, 2) == "[:") {
-      const size_t close = pattern.find(":]", i);
-      if (close == std::string::npos) refuse(pattern, i, "a [: without its :]");
-      out += pattern.substr(i, close + 2 - i);
-      i = close + 1;
-      continue;
+    if (const size_t length = c == '{' ? interval_length(pattern_, i_) : 0; length != 0) return interval(length);
+    if (c == '(') groups_.push_back(out_.size());
+    if (c == ')' && !groups_.empty()) {
+      atom_ = groups_.back();
+      groups_.pop_back();
+    } else if (std::string_view("*+?").find(c) == std::string_view::npos && (static_cast<uint8_t>(c) & 0xC0) != 0x80) {
+      atom_ = out_.size();
     }
-    if (c == '[') bracket = true;
-    if (c == ']') bracket = false;
-    out += c;
-    // The first character of a class is never its end.
-    if (c == '[' && pattern.substr(i + 1, 2) == "^]") {
-      out += "^]";
-      i += 2;
-    } else if (c == '[' && pattern.substr(i + 1, 1) == "]") {
-      out += ']';
-      i += 1;
+    copy(1);
+  }
+
+  /// Behind an interval, Oniguruma's + and, if it is exact, ? repeat the whole instead of making it possessive or lazy.
+  void interval(size_t length) {
+    const bool exact = rest().substr(0, length).find(',') == std::string_view::npos;
+    copy(length);
+    if (rest().starts_with("+") || (exact && rest().starts_with("?"))) {
+      out_.insert(atom_, "(?:");
+      out_ += ')';
     }
   }
-  return out;
-}
+
+  void escape() {
+    const char kind = pattern_[i_ + 1];
+    if (!bracket_) atom_ = out_.size();
+    if (kind == 'h' || kind == 'H') refuse(pattern_, i_, R"(\h means other things to other engines; spell the class)");
+    if (kind == 's' || (kind == 'S' && !bracket_)) {
+      out_ += bracket_ ? std::string(kWhiteSpace) : cat(kind == 's' ? "[" : "[^", kWhiteSpace, "]");
+      i_ += 2;
+      return;
+    }
+    copy(2);
+    const bool braces = std::string_view("pPxoukgN").find(kind) != std::string_view::npos && rest().starts_with("{");
+    if (braces) copy(rest().find('}') == std::string_view::npos ? 1 : rest().find('}') + 1);
+  }
+
+  const std::string& pattern_;
+  std::string out_;
+  size_t i_ = 0;
+  bool bracket_ = false;
+  size_t atom_ = 0;             // where in out_ begins what a quantifier would repeat
+  std::vector<size_t> groups_;  // where the open groups begin
+};
 
 std::string message_of(int error) {
   PCRE2_UCHAR text[256];
@@ -107,12 +149,13 @@ Regex::Regex(const std::string& pattern) : code_(std::make_unique<Code>()), patt
   if (pattern.size() > kMaxPattern) {
     throw ConfigError(cat("a pattern of ", pattern.size(), " bytes; at most ", kMaxPattern, " are supported"));
   }
-  const std::string translated = translate(pattern);
+  const std::string translated = Translation(pattern).text();
   int error = 0;
   size_t offset = 0;
-  code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
-                              &error, &offset, nullptr);
+  code_->code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C, &error,
+                    &offset, nullptr);
   if (code_->code == nullptr) refuse(translated, offset, message_of(error));
   pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);  // where there is no compiler, the interpreter serves
 }
@@ -124,8 +167,8 @@ Regex& Regex::operator=(Regex&&) noexcept = default;
 std::optional<RegexMatch> Regex::find(std::string_view text, size_t from, RegexScratch& scratch) const {
   if (!scratch.state_) scratch.state_ = std::make_unique<RegexScratch::State>();
   RegexScratch::State& state = *scratch.state_;
-  const int count = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, 0, state.data,
-                                state.context);
+  const int count = pcre2_match(code_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, 0,
+                                state.data, state.context);
   if (count == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (count < 0) {
     throw IoError(cat("pattern '", pattern_.substr(0, 200), "': the search from byte ", from, " of a text of ",

@@ -1,6 +1,6 @@
 // Regular expressions for patterns that come from files, by PCRE2 with its compiler, seen nowhere but in regex.cpp.
-// The patterns are those of Hugging Face's tokenizers, that is of Oniguruma, of which PCRE2 reads nearly all alike: what
-// it would read otherwise is refused. Classes are of Unicode, in the version of the PCRE2 library.
+// The patterns are those of Hugging Face's tokenizers, that is of Oniguruma, of which PCRE2 reads nearly all alike:
+// what it would read otherwise is refused. Classes are of Unicode, in the version of the PCRE2 library.
 #pragma once
 
 #include <cstddef>

@@ -96,7 +96,8 @@ class Bpe {
 
   bool byte_level_, byte_fallback_, fuse_unk_, ignore_merges_;
   int32_t unk_;
-  std::array<int32_t, 256> byte_ids_{};  // of single bytes, or where symbols are characters of <0x00> to <0xFF>; -1: none
+  std::array<int32_t, 256>
+      byte_ids_{};  // of single bytes, or where symbols are characters of <0x00> to <0xFF>; -1: none
   MergeTable merges_;
   TokenTable vocabulary_;  // empty where nothing is looked up in it
 };

@@ -42,9 +42,8 @@ void Encoder::around_tokens(std::vector<int32_t>& out, const AddedTokens& added,
 }
 
 void Encoder::encode_normalized(std::vector<int32_t>& out, std::string_view text, bool head) {
-  around_tokens(out, tokenizer_->added_normalized(), text, [&](std::string_view part) {
-    encode_pieces(out, part, head && part.data() == text.data());
-  });
+  around_tokens(out, tokenizer_->added_normalized(), text,
+                [&](std::string_view part) { encode_pieces(out, part, head && part.data() == text.data()); });
 }
 
 void Encoder::encode_pieces(std::vector<int32_t>& out, std::string_view text, bool head) {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "tokenizer/alphabet.h"
 #include "tokenizer/json_node.h"
+#include "tokenizer/normalizer.h"
 #include "tokenizer/read.h"
 #include "tokenizer/read_rules.h"
 
@@ -14,7 +15,8 @@ namespace {
 
 using Ids = std::unordered_map<std::string_view, int32_t>;
 
-// Ids may leave holes, but a hole costs memory: so many more than there are tokens, and not less than this, are allowed.
+// Ids may leave holes, but a hole costs memory: so many more than there are tokens, and not less than this, are
+// allowed.
 constexpr int64_t kHolesPerToken = 8, kMinIdLimit = int64_t{1} << 20;
 
 const Json& null_json() {
@@ -47,8 +49,8 @@ class Vocabulary {
     const auto known = ids_.find(content);
     if (known != ids_.end()) {
       if (entry.id.value_or(known->second) == known->second) return known->second;
-      throw ConfigError(cat("added token '", content, "' has id ", *entry.id, ", but ", known->second, " in ",
-                            vocab_.path()));
+      throw ConfigError(
+          cat("added token '", content, "' has id ", *entry.id, ", but ", known->second, " in ", vocab_.path()));
     }
     if (!entry.id) {
       throw ConfigError(cat("the special token '", content,
@@ -152,28 +154,29 @@ void merge_side(SpecialTokens& added, const SpecialTokens& side) {
   added.roles = side.roles;
 }
 
-void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::unordered_set<int32_t>& added,
+/// `added` holds the texts of added tokens by id.
+void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::map<int32_t, std::string>& added,
                   const JsonNode& decoder) {
   const std::vector<std::string>& spellings = vocabulary.spellings();
   spec.tokens.resize(spellings.size());
   if (spec.model.byte_level) {
     require_byte_level_decoder(decoder);
     for (size_t id = 0; id < spellings.size(); ++id) {
-      const bool is_added = added.contains(static_cast<int32_t>(id));
       // A token with a character that stands for no byte stands for itself.
-      if (is_added || unspell_bytes(spec.tokens[id], spellings[id]) != std::string_view::npos) {
-        spec.tokens[id] = spellings[id];
-      }
+      if (unspell_bytes(spec.tokens[id], spellings[id]) != std::string_view::npos) spec.tokens[id] = spellings[id];
     }
+    for (const auto& [id, text] : added) spec.tokens[static_cast<size_t>(id)] = text;
     return;
   }
   const TokenDecoder rules(decoder);
   rules.set_ends(spec.decode);
   for (size_t id = 0; id < spellings.size(); ++id) {
-    if (spellings[id].empty()) continue;
-    spec.tokens[id] = rules.apply(spellings[id], false);
+    const auto as_added = added.find(static_cast<int32_t>(id));
+    const std::string& spelling = as_added == added.end() ? spellings[id] : as_added->second;
+    if (spelling.empty()) continue;
+    spec.tokens[id] = rules.apply(spelling, false);
     if (!rules.first_differs()) continue;
-    std::string first = rules.apply(spellings[id], true);
+    std::string first = rules.apply(spelling, true);
     if (first != spec.tokens[id]) spec.decode.first.emplace(static_cast<int32_t>(id), std::move(first));
   }
   spec.model.spellings.resize(spellings.size());
@@ -204,19 +207,22 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   Vocabulary vocabulary(model.at("vocab"), added);
   read_model(spec.model, model, vocabulary.ids());
   spec.merges = read_merges(model.at("merges"), vocabulary.ids());
-  std::unordered_set<int32_t> added_ids;
+  std::map<int32_t, std::string> added_texts;
+  const Normalizer normalizer(spec.normalizer);
+  RegexScratch scratch;
   for (const auto& [content, entry] : added.tokens) {
     AddedToken token = entry.rules;
     token.id = vocabulary.add(content, entry);
     token.content = content;
-    added_ids.insert(token.id);
+    // tokenizers shows a token that is looked for in normalized text as that text has it.
+    added_texts[token.id] = token.normalized ? normalizer.apply(content, scratch).value_or(content) : content;
     if (entry.special) spec.special.push_back(token.id);
     const bool plain = entry.special && !token.lstrip && !token.rstrip && !token.single_word && !token.normalized;
     if (!plain || !spec.model.byte_level) spec.added.push_back(std::move(token));
   }
   std::sort(spec.special.begin(), spec.special.end());
   std::sort(spec.added.begin(), spec.added.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-  spell_tokens(spec, vocabulary, added_ids, part(root, "decoder"));
+  spell_tokens(spec, vocabulary, added_texts, part(root, "decoder"));
 
   Template ends = read_post_processor(part(root, "post_processor"));
   check_template(ends.before, spec.tokens.size());

@@ -31,7 +31,8 @@ struct Mark {
 
 class NormalTable {
  public:
-  NormalTable() : combining_(flat_combining()), unsafe_(PointMap(std::vector<uint8_t>(kPoints))) {
+  explicit NormalTable(NormalData data)
+      : known_(flat_known(data)), combining_(flat_combining(known_)), unsafe_(std::vector<uint8_t>(kPoints)) {
     read(kCanonical, canonical_);
     read(kCompatible, compatible_);
     for (const auto& [point, parts] : canonical_) {
@@ -43,6 +44,7 @@ class NormalTable {
     read_lower();
   }
 
+  bool known(uint32_t point) const { return known_.of(point) != 0; }
   bool unsafe(uint32_t point, NormalForm form) const { return (unsafe_.of(point) >> static_cast<int>(form) & 1) != 0; }
   uint8_t combining(uint32_t point) const { return combining_.of(point); }
 
@@ -79,21 +81,28 @@ class NormalTable {
 
   static uint64_t pair_key(uint32_t a, uint32_t b) { return uint64_t{a} << 32 | b; }
 
-  static void read(std::span<const uint32_t> table, Parts& parts) {
+  void read(std::span<const uint32_t> table, Parts& parts) const {
     uint32_t point = 0;
     for (size_t i = 0; i < table.size(); i += 2 + table[i + 1]) {
       point += table[i];
-      parts.emplace(point, table.subspan(i + 2, table[i + 1]));
+      if (known(point)) parts.emplace(point, table.subspan(i + 2, table[i + 1]));
     }
   }
 
-  static std::vector<uint8_t> flat_combining() {
+  static std::vector<uint8_t> flat_known(NormalData data) {
+    std::vector<uint8_t> later(kPoints);
+    if (data == NormalData::unicode9) mark_runs(later, kLaterRuns, 1);
+    for (uint8_t& byte : later) byte ^= 1;
+    return later;
+  }
+
+  static std::vector<uint8_t> flat_combining(const PointMap& known) {
     std::vector<uint8_t> flat(kPoints);
     uint32_t at = 0;
     for (size_t i = 0; i < std::size(kCombining); i += 3) {
       at += kCombining[i];
       for (const uint32_t end = at + kCombining[i + 1]; at < end; ++at) {
-        flat[at] = static_cast<uint8_t>(kCombining[i + 2]);
+        flat[at] = known.of(at) != 0 ? static_cast<uint8_t>(kCombining[i + 2]) : 0;
       }
     }
     return flat;
@@ -149,15 +158,17 @@ class NormalTable {
     }
   }
 
-  PointMap combining_, unsafe_;
+  PointMap known_, combining_, unsafe_;
   Parts canonical_, compatible_;
   std::unordered_map<uint64_t, uint32_t> composed_;
   std::unordered_map<uint32_t, uint32_t> lower_;
 };
 
-const NormalTable& table() {
-  static const NormalTable made;
-  return made;
+const NormalTable& table(NormalData data) {
+  static const NormalTable current(NormalData::current);
+  if (data == NormalData::current) return current;
+  static const NormalTable unicode9(NormalData::unicode9);
+  return unicode9;
 }
 
 /// The first byte at p or behind that is not ASCII, or `end`.
@@ -222,13 +233,13 @@ void arrange(const NormalTable& t, std::vector<Mark>& marks, NormalForm form) {
 
 }  // namespace
 
-bool is_surely_normal(std::string_view text, NormalForm form) {
+bool is_surely_normal(std::string_view text, NormalForm form, NormalData data) {
   const char* end = text.data() + text.size();
-  return find_unsafe(table(), text.data(), end, form) == end;
+  return find_unsafe(table(data), text.data(), end, form) == end;
 }
 
-std::string normalize(std::string_view text, NormalForm form) {
-  const NormalTable& t = table();
+std::string normalize(std::string_view text, NormalForm form, NormalData data) {
+  const NormalTable& t = table(data);
   std::string out;
   out.reserve(text.size());
   std::vector<Mark> marks;
@@ -262,20 +273,23 @@ std::string to_lower(std::string_view text) {
     } else if (c.value == CodePoint::kStray) {
       out += *p;
     } else {
-      utf8_append(out, table().lower(c.value));
+      utf8_append(out, table(NormalData::current).lower(c.value));
     }
     p += c.length;
   }
   return out;
 }
 
-std::string strip_accents(std::string_view text) {
+std::string strip_accents(std::string_view text, NormalData data) {
+  const NormalTable& t = table(data);
   std::string out;
   out.reserve(text.size());
   for (const char *p = text.data(), *end = p + text.size(); p < end;) {
-    const Symbol symbol = class_table().symbol(p, end);
-    if (symbol.cls != kMark) out.append(p, symbol.length);
-    p += symbol.length;
+    const CodePoint c = code_point(p, end);
+    const bool was_mark = data == NormalData::unicode9 && (c.value == 0x1CF2 || c.value == 0x1CF3);  // letters since 12
+    const bool is_mark = c.value < kPoints && class_table().of(c.value) == kMark && t.known(c.value);
+    if (!is_mark && !was_mark) out.append(p, c.length);
+    p += c.length;
   }
   return out;
 }

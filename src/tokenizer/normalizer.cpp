@@ -7,6 +7,8 @@ namespace {
 
 using Kind = NormalizerRule::Kind;
 
+constexpr NormalData kData = NormalData::unicode9;
+
 NormalForm form_of(Kind kind) {
   switch (kind) {
     case Kind::nfd: return NormalForm::nfd;
@@ -55,7 +57,7 @@ bool Normalizer::keeps(const Step& step, std::string_view text) {
     case Kind::nfd:
     case Kind::nfc:
     case Kind::nfkd:
-    case Kind::nfkc: return is_surely_normal(text, form_of(step.rule.kind));
+    case Kind::nfkc: return is_surely_normal(text, form_of(step.rule.kind), kData);
     case Kind::prepend: return text.empty();
     case Kind::replace: return text.find(step.rule.pattern) == std::string_view::npos;
     default: return false;
@@ -67,11 +69,11 @@ std::string Normalizer::run(const Step& step, std::string_view text, RegexScratc
   switch (rule.kind) {
     case Kind::lowercase: return to_lower(text);
     case Kind::strip: return std::string(strip_white(text, rule.left, rule.right));
-    case Kind::strip_accents: return strip_accents(text);
+    case Kind::strip_accents: return strip_accents(text, kData);
     case Kind::prepend: return rule.content + std::string(text);
     case Kind::replace: return replace_all(text, rule.pattern, rule.content);
     case Kind::replace_regex: return replace_matches(*step.regex, text, rule.content, scratch);
-    default: return normalize(text, form_of(rule.kind));
+    default: return normalize(text, form_of(rule.kind), kData);
   }
 }
 

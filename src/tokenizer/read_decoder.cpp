@@ -73,8 +73,8 @@ void TokenDecoder::read(const JsonNode& node) {
     ends_ = step;
   } else if (type == "Metaspace") {
     if (fused_) node.refuse("follows a Fuse, behind which no single tokens are left");
-    const bool prefix = node.has("prepend_scheme") ? node.text("prepend_scheme") != "never"
-                                                   : node.flag("add_prefix_space", true);
+    const bool prefix =
+        node.has("prepend_scheme") ? node.text("prepend_scheme") != "never" : node.flag("add_prefix_space", true);
     steps_.push_back({Step::Kind::metaspace, node.text("replacement"), prefix ? "prefix" : ""});
     first_differs_ = first_differs_ || prefix;
   } else if (type == "ByteLevel") {

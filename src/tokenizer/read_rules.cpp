@@ -36,9 +36,12 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
     for (const JsonNode& part : node.at("normalizers").items()) add_normalizer(out, part);
     return;
   }
-  constexpr std::pair<const char*, NKind> kPlain[] = {
-      {"NFC", NKind::nfc},   {"NFD", NKind::nfd},           {"NFKC", NKind::nfkc},
-      {"NFKD", NKind::nfkd}, {"Lowercase", NKind::lowercase}, {"StripAccents", NKind::strip_accents}};
+  constexpr std::pair<const char*, NKind> kPlain[] = {{"NFC", NKind::nfc},
+                                                      {"NFD", NKind::nfd},
+                                                      {"NFKC", NKind::nfkc},
+                                                      {"NFKD", NKind::nfkd},
+                                                      {"Lowercase", NKind::lowercase},
+                                                      {"StripAccents", NKind::strip_accents}};
   for (const auto& [name, kind] : kPlain) {
     if (type == name) return out.push_back({kind, "", ""});
   }
@@ -80,7 +83,7 @@ void add_split(std::vector<PieceRule>& out, const JsonNode& node) {
   const SplitBehavior behavior = read_behavior(node.at("behavior"));
   const bool invert = node.flag("invert", false);
   if (!regex) return out.push_back(literal(text, behavior, invert));
-  const std::optional<SplitPattern> known = known_split(text);
+  const std::optional<SplitPattern> known = known_split(text, SplitEngine::hugging_face);
   PieceRule rule = cut(known ? PKind::scanner : PKind::regex, behavior, invert);
   if (known) rule.scanner = *known;
   if (!known) rule.text = text;
@@ -118,8 +121,8 @@ void add_pre_tokenizer(PieceRules& out, const JsonNode& node) {
     const bool single = node.flag("individual_digits", false);
     rules.push_back(cut(PKind::number, single ? SplitBehavior::isolated : SplitBehavior::contiguous));
   } else if (type == "Punctuation") {
-    rules.push_back(cut(PKind::punctuation, node.has("behavior") ? read_behavior(node.at("behavior"))
-                                                                 : SplitBehavior::isolated));
+    rules.push_back(
+        cut(PKind::punctuation, node.has("behavior") ? read_behavior(node.at("behavior")) : SplitBehavior::isolated));
   } else if (type == "Whitespace") {
     rules.push_back(cut(PKind::words, SplitBehavior::removed, true));
   } else if (type == "WhitespaceSplit") {

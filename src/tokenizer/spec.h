@@ -29,7 +29,7 @@ struct AddedToken {
 struct NormalizerRule {
   enum class Kind : uint8_t { nfd, nfc, nfkd, nfkc, lowercase, strip, strip_accents, prepend, replace, replace_regex };
   Kind kind;
-  std::string pattern, content;    // replace: what, by what; prepend: content
+  std::string pattern, content;      // replace: what, by what; prepend: content
   bool left = false, right = false;  // strip
 };
 
@@ -58,18 +58,18 @@ struct PieceRule {
 
 /// How a piece becomes ids.
 struct ModelRules {
-  bool byte_level = true;      // symbols are bytes and the vocabulary is TokenizerSpec::tokens; else characters
-  bool byte_fallback = false;  // a character without a token becomes its bytes' tokens <0x00> to <0xFF>
-  bool fuse_unk = false;       // several unknown symbols in a row become one unknown token
-  bool ignore_merges = false;  // a piece that is a token becomes it, whatever the merges make
-  int32_t unk = -1;            // becomes of unknown symbols; -1: they are left out
+  bool byte_level = true;              // symbols are bytes and the vocabulary is TokenizerSpec::tokens; else characters
+  bool byte_fallback = false;          // a character without a token becomes its bytes' tokens <0x00> to <0xFF>
+  bool fuse_unk = false;               // several unknown symbols in a row become one unknown token
+  bool ignore_merges = false;          // a piece that is a token becomes it, whatever the merges make
+  int32_t unk = -1;                    // becomes of unknown symbols; -1: they are left out
   std::vector<std::string> spellings;  // by id, the vocabulary where symbols are characters; "": none
 };
 
 /// How the texts of tokens join; the rest of decoding is in TokenizerSpec::tokens.
 struct DecodeRules {
-  std::map<int32_t, std::string> first;  // what these tokens are at the begin of a text
-  std::string strip;                     // a character
+  std::map<int32_t, std::string> first;     // what these tokens are at the begin of a text
+  std::string strip;                        // a character
   int64_t strip_start = 0, strip_stop = 0;  // so many of them are cut off at most
 };
 

@@ -19,7 +19,8 @@ int contraction(const char* p, const char* end) {
 int folded_contraction(const char* p, const char* end) {
   if (end - p >= 3 && p[1] == '\xC5' && p[2] == '\xBF') return 3;
   char small[3] = {'\'', 0, 0};
-  for (int i = 1; i < 3 && i < end - p; ++i) small[i] = p[i] >= 'A' && p[i] <= 'Z' ? static_cast<char>(p[i] + 32) : p[i];
+  for (int i = 1; i < 3 && i < end - p; ++i)
+    small[i] = p[i] >= 'A' && p[i] <= 'Z' ? static_cast<char>(p[i] + 32) : p[i];
   return contraction(small, small + (end - p < 3 ? end - p : 3));
 }
 
@@ -104,7 +105,8 @@ template class WordSplit<3, false>;
 template class WordSplit<3, true>;
 template class WordSplit<1, false>;
 
-/// U*L+ or else, unless `small` asks for the first only, U+L* at p, with a contraction behind; p where there is neither.
+/// U*L+ or else, unless `small` asks for the first only, U+L* at p, with a contraction behind; p where there is
+/// neither.
 const char* O200kSplit::word(const char* p, const char* end, bool small) const {
   constexpr CharClass kU = kUpper | kCaseless | kMark, kL = kLower | kCaseless | kMark;
   const char* both_end = p;  // behind the last symbol of U* that is in L too: where backtracking lets L+ end

@@ -51,8 +51,10 @@ class O200kSplit {
 
 enum class SplitPattern : uint8_t { gpt2, llama3, cl100k, qwen2, o200k };
 
-/// The scanner that cuts as the regular expression `pattern` does, if it is one of the published spellings.
-std::optional<SplitPattern> known_split(std::string_view pattern);
+enum class SplitEngine : uint8_t { hugging_face, tiktoken };
+
+/// The scanner that cuts as the regular expression `pattern` does in `engine`, if it is one of the published spellings.
+std::optional<SplitPattern> known_split(std::string_view pattern, SplitEngine engine);
 const char* split_name(SplitPattern pattern);
 
 /// Calls `f` with the scanner.

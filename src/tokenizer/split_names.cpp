@@ -1,5 +1,6 @@
-// The published spellings of the patterns that split.h scans: those of Hugging Face's tokenizer.json files, of the
-// models' own code and of tiktoken (which writes some of them with possessive quantifiers, to the same effect).
+// The published spellings of the patterns that split.h scans, those of Hugging Face's tokenizer.json files and of
+// tiktoken. They are read as the engine of that file reads them: to Hugging Face's, tiktoken's cl100k, with its
+// possessive \p{N}{1,3}+, means any number of digits.
 #include "tokenizer/split.h"
 
 namespace trireme {
@@ -8,6 +9,7 @@ namespace {
 struct Spelling {
   SplitPattern pattern;
   std::string_view text;
+  bool tiktoken_only = false;
 };
 
 constexpr Spelling kSpellings[] = {
@@ -19,7 +21,8 @@ constexpr Spelling kSpellings[] = {
      R"(\s+(?!\S)|\s+)"},
     {SplitPattern::cl100k,
      R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|)"
-     R"(\s+(?!\S)|\s)"},
+     R"(\s+(?!\S)|\s)",
+     true},
     {SplitPattern::qwen2,
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
      R"(\s+(?!\S)|\s+)"},
@@ -31,9 +34,9 @@ constexpr Spelling kSpellings[] = {
 
 }  // namespace
 
-std::optional<SplitPattern> known_split(std::string_view pattern) {
+std::optional<SplitPattern> known_split(std::string_view pattern, SplitEngine engine) {
   for (const Spelling& known : kSpellings) {
-    if (known.text == pattern) return known.pattern;
+    if (known.text == pattern && (engine == SplitEngine::tiktoken || !known.tiktoken_only)) return known.pattern;
   }
   return std::nullopt;
 }

@@ -33,7 +33,8 @@ size_t cut_length(std::string_view text) {
 
 void StreamDecoder::strip_start() {
   const DecodeRules& rules = tokenizer_->spec().decode;
-  for (; stripped_ < rules.strip_start && held_.starts_with(rules.strip); ++stripped_) held_.erase(0, rules.strip.size());
+  for (; stripped_ < rules.strip_start && held_.starts_with(rules.strip); ++stripped_)
+    held_.erase(0, rules.strip.size());
   if (!held_.empty() && !rules.strip.starts_with(held_)) stripped_ = rules.strip_start;
 }
 

@@ -25,7 +25,7 @@ class StreamDecoder {
 
   const Tokenizer* tokenizer_;
   std::string held_;
-  bool first_ = true;      // no id yet
+  bool first_ = true;     // no id yet
   int64_t stripped_ = 0;  // characters cut off the begin of the text
 };
 

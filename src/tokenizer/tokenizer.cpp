@@ -120,7 +120,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   for (size_t i = 1; i < ids.size(); ++i) out += token(ids[i]);
   const DecodeRules& rules = spec_.decode;
   for (int64_t i = 0; i < rules.strip_start && out.starts_with(rules.strip); ++i) out.erase(0, rules.strip.size());
-  for (int64_t i = 0; i < rules.strip_stop && out.ends_with(rules.strip); ++i) out.resize(out.size() - rules.strip.size());
+  for (int64_t i = 0; i < rules.strip_stop && out.ends_with(rules.strip); ++i)
+    out.resize(out.size() - rules.strip.size());
   return out;
 }
 

@@ -1,5 +1,6 @@
 // Character classes for pre-tokenizers, of the one Unicode version named in unicode_ranges.h. UTF-8 is read byte by
-// byte and never fails: a byte that belongs to no well-formed sequence is a symbol of its own, of no class, as a sign is.
+// byte and never fails: a byte that belongs to no well-formed sequence is a symbol of its own, of no class, as a sign
+// is.
 #pragma once
 
 #include <array>
@@ -12,15 +13,15 @@ namespace trireme {
 
 /// Sets of classes. A code point is in one of them at most; a sign or an unassigned code point in none.
 using CharClass = uint8_t;
-inline constexpr CharClass kSpace = 1;      // White_Space, but for:
-inline constexpr CharClass kLineBreak = 2;  // CR and LF
-inline constexpr CharClass kNumber = 4;     // \p{N}
-inline constexpr CharClass kUpper = 8;      // [\p{Lu}\p{Lt}]
-inline constexpr CharClass kLower = 16;     // \p{Ll}
-inline constexpr CharClass kCaseless = 32;  // [\p{Lm}\p{Lo}]
-inline constexpr CharClass kMark = 64;      // \p{M}
-inline constexpr CharClass kWhite = kSpace | kLineBreak;                // \s
-inline constexpr CharClass kLetter = kUpper | kLower | kCaseless;       // \p{L}
+inline constexpr CharClass kSpace = 1;                             // White_Space, but for:
+inline constexpr CharClass kLineBreak = 2;                         // CR and LF
+inline constexpr CharClass kNumber = 4;                            // \p{N}
+inline constexpr CharClass kUpper = 8;                             // [\p{Lu}\p{Lt}]
+inline constexpr CharClass kLower = 16;                            // \p{Ll}
+inline constexpr CharClass kCaseless = 32;                         // [\p{Lm}\p{Lo}]
+inline constexpr CharClass kMark = 64;                             // \p{M}
+inline constexpr CharClass kWhite = kSpace | kLineBreak;           // \s
+inline constexpr CharClass kLetter = kUpper | kLower | kCaseless;  // \p{L}
 inline constexpr CharClass kAll = kWhite | kNumber | kLetter | kMark;
 
 /// One character, or one stray byte, of a text.
@@ -42,9 +43,7 @@ class PointMap {
  public:
   explicit PointMap(std::span<const uint8_t> flat);  // of all 0x110000
 
-  uint8_t of(uint32_t code_point) const {
-    return values_[size_t{blocks_[code_point >> 8]} << 8 | (code_point & 255)];
-  }
+  uint8_t of(uint32_t code_point) const { return values_[size_t{blocks_[code_point >> 8]} << 8 | (code_point & 255)]; }
   uint8_t of_ascii(uint8_t byte) const { return values_[byte]; }
 
  private:

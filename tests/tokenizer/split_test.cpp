@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "tokenizer/small_tokenizer.h"
 
 namespace trireme {
@@ -13,8 +14,9 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
+template <class Split = Gpt2Split>
 Pieces pieces(std::string_view text) {
-  const Gpt2Split split;
+  const Split split;
   Pieces out;
   const char* end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
@@ -82,19 +84,95 @@ TEST(Split, PiecesJoinToTheText) {
   }
 }
 
+TEST(Split, AllFivePatternsCutAsTheirEnginesDo) {
+  const Json golden = read_json(testing::golden_path("splits.json"));
+  ASSERT_EQ(golden.size(), 5U);
+  for (const auto& [name, cases] : golden.members()) {
+    SCOPED_TRACE(name);
+    size_t found = 0;
+    for (const SplitPattern pattern :
+         {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2, SplitPattern::o200k}) {
+      if (name != split_name(pattern)) continue;
+      for (const Json& entry : cases.items()) {
+        const std::string& text = entry.at("text").as_string();
+        std::vector<int64_t> ends, expected;
+        for (const Json& end : entry.at("ends").items()) expected.push_back(end.as_integer());
+        with_split(pattern, [&](const auto& split) {
+          const char *begin = text.data(), *end = begin + text.size();
+          for (const char* p = begin; p < end; ends.push_back(p - begin)) p = split.next(p, end);
+        });
+        EXPECT_EQ(ends, expected) << text;
+        ++found;
+      }
+    }
+    EXPECT_GT(found, 100U);
+  }
+}
+
+TEST(Split, O200kCutsWordsByCase) {
+  const auto cut = pieces<O200kSplit>;
+  EXPECT_EQ(cut("camelCaseHTTPServer"), (Pieces{"camel", "Case", "HTTPServer"}));
+  EXPECT_EQ(cut("McDonald's IT'S"), (Pieces{"Mc", "Donald's", " IT'S"}));
+  EXPECT_EQ(cut("\u4E2DAB"), (Pieces{"\u4E2D", "AB"}));  // backtracking: the capitals are given back
+  EXPECT_EQ(cut("\u0301AB"), (Pieces{"\u0301", "AB"}));  // a mark is a word before it is a sign
+  EXPECT_EQ(cut("\u0301Ab"), (Pieces{"\u0301Ab"}));
+  EXPECT_EQ(cut("//\n/a"), (Pieces{"//\n/", "a"}));
+}
+
+TEST(Split, WhiteSpaceAtTheEndTellsLlama3FromCl100k) {
+  EXPECT_EQ(pieces<Llama3Split>("a\n  "), (Pieces{"a", "\n", "  "}));
+  EXPECT_EQ(pieces<Cl100kSplit>("a\n  "), (Pieces{"a", "\n  "}));
+  EXPECT_EQ(pieces<Llama3Split>("12345"), (Pieces{"123", "45"}));
+  EXPECT_EQ(pieces<Qwen2Split>("123"), (Pieces{"1", "2", "3"}));
+}
+
+TEST(Split, EveryScannerKeepsAnyBytes) {
+  std::mt19937 random(6);
+  for (int i = 0; i < 500; ++i) {
+    const std::string text = testing::random_bytes(random, random() % 60);
+    for (int pattern = 0; pattern < 5; ++pattern) {
+      with_split(static_cast<SplitPattern>(pattern), [&](const auto& split) {
+        const char* end = text.data() + text.size();
+        for (const char* p = text.data(); p < end;) {
+          const char* next = split.next(p, end);
+          ASSERT_GT(next, p);
+          ASSERT_LE(next, end);
+          p = next;
+        }
+      });
+    }
+  }
+}
+
+TEST(Split, PatternsAreKnownByTheirSpelling) {
+  EXPECT_EQ(known_split(R"(\p{L}+)", SplitEngine::hugging_face), std::nullopt);
+  const char* cl100k =
+      R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|)"
+      R"(\s+(?!\S)|\s)";
+  EXPECT_EQ(known_split(cl100k, SplitEngine::tiktoken), SplitPattern::cl100k);
+  EXPECT_EQ(known_split(cl100k, SplitEngine::hugging_face), std::nullopt);  // its {1,3}+ is not possessive
+}
+
 TEST(ClassTable, HasTheCountsOfUnicode16) {
-  int64_t counts[4] = {};
-  for (uint32_t c = 0; c < 0x110000; ++c) ++counts[static_cast<size_t>(class_table().of(c))];
-  EXPECT_EQ(counts[static_cast<size_t>(CharClass::letter)], 141028);
-  EXPECT_EQ(counts[static_cast<size_t>(CharClass::number)], 1911);
-  EXPECT_EQ(counts[static_cast<size_t>(CharClass::space)], 25);
+  int64_t letters = 0, numbers = 0, spaces = 0, marks = 0;
+  for (uint32_t c = 0; c < 0x110000; ++c) {
+    const CharClass cls = class_table().of(c);
+    letters += (cls & kLetter) != 0;
+    numbers += cls == kNumber;
+    spaces += (cls & kWhite) != 0;
+    marks += cls == kMark;
+  }
+  EXPECT_EQ(letters, 141028);
+  EXPECT_EQ(numbers, 1911);
+  EXPECT_EQ(spaces, 25);
+  EXPECT_EQ(marks, 2501);
 }
 
 TEST(ClassTable, KnowsTheNewestLetters) {
-  EXPECT_EQ(class_table().of(0x1C89), CharClass::letter);   // Unicode 16
-  EXPECT_EQ(class_table().of(0x323AF), CharClass::letter);  // the end of CJK Extension H, Unicode 15
-  EXPECT_EQ(class_table().of(0x323B0), CharClass::other);
-  EXPECT_EQ(class_table().of(0x10FFFF), CharClass::other);
+  EXPECT_EQ(class_table().of(0x1C89), kUpper);      // Unicode 16
+  EXPECT_EQ(class_table().of(0x323AF), kCaseless);  // the end of CJK Extension H, Unicode 15
+  EXPECT_EQ(class_table().of(0x323B0), 0);
+  EXPECT_EQ(class_table().of(0x10FFFF), 0);
 }
 
 }  // namespace
