@@ -92,12 +92,16 @@ void add_layout(Fields& out, RunConfig& c) {
   out.push_back(integer_field("parallel.data", p.data, kRanks, "Replicas that train on different samples."));
   out.push_back(integer_field("parallel.tensor", p.tensor, kRanks, "Ranks that share each matrix."));
   out.push_back(integer_field("parallel.pipeline", p.pipeline, kRanks, "Ranks that share the list of blocks."));
+  out.push_back(integer_field("parallel.virtual_pipeline", p.virtual_pipeline, kRanks,
+                              "Pieces of the model on each pipeline rank, which take turns (interleaved 1F1B): less "
+                              "waiting, more memory and messages."));
   out.push_back(integer_field("parallel.context", p.context, kRanks, "Ranks that share each sequence."));
   out.push_back(integer_field("parallel.zero_stage", p.zero_stage, {0, 3},
                               "Sharded over data-parallel ranks: 1 optimizer state, 2 also gradients, 3 also "
                               "parameters."));
-  out.push_back(flag_field("parallel.sequence_parallel", p.sequence_parallel,
-                           "Split norms and dropout along the sequence inside a tensor-parallel group."));
+  out.push_back(
+      flag_field("parallel.sequence_parallel", p.sequence_parallel,
+                 "Split norms, dropout and the residual stream over the tokens inside a tensor-parallel group."));
   out.push_back(choice_field("precision.param_dtype", c.precision.param_dtype, kParamDtypes,
                              "Storage of parameters and activations; sums are always float32."));
   out.push_back(choice_field("memory.recompute", c.memory.recompute, kRecomputeNames,

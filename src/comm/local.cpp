@@ -179,40 +179,38 @@ class LocalGroup final : public Group {
 LocalWorld::LocalWorld(int size) : size_(size) {}
 LocalWorld::~LocalWorld() = default;
 
-std::unique_ptr<Group> LocalWorld::group(const std::vector<int>& ranks, int rank) {
+std::unique_ptr<Group> LocalWorld::group(const std::vector<int>& ranks, int rank, Channel channel) {
   const auto place = std::find(ranks.begin(), ranks.end(), rank);
   CHECK(place != ranks.end(), "rank ", rank, " is not in the group");
   std::lock_guard lock(mutex_);
-  std::unique_ptr<LocalHub>& hub = hubs_[ranks];
+  std::unique_ptr<LocalHub>& hub = hubs_[{ranks, channel}];
   if (!hub) hub = std::make_unique<LocalHub>(static_cast<int>(ranks.size()));
   return std::make_unique<LocalGroup>(*hub, static_cast<int>(place - ranks.begin()));
 }
 
 void LocalWorld::abort() noexcept {
   std::lock_guard lock(mutex_);
-  for (auto& [ranks, hub] : hubs_) hub->abort();
+  for (auto& [key, hub] : hubs_) hub->abort();
 }
 
 void run_local_ranks(const Mesh& mesh, const std::function<void(int rank, const Groups&)>& body) {
   const int n = mesh.world_size();
   LocalWorld world(n);
   // All groups exist before any rank runs, so that an abort reaches every one of them.
-  std::vector<int> everyone(static_cast<size_t>(n));
-  for (int r = 0; r < n; ++r) everyone[static_cast<size_t>(r)] = r;
-  std::vector<std::vector<std::unique_ptr<Group>>> groups(static_cast<size_t>(n));
+  std::vector<std::unique_ptr<Group>> owned;
+  std::vector<Groups> groups;
   for (int r = 0; r < n; ++r)
-    for (const std::vector<int>& ranks :
-         {everyone, mesh.peers(Axis::tensor, r), mesh.peers(Axis::pipeline, r), mesh.peers(Axis::data, r)})
-      groups[static_cast<size_t>(r)].push_back(world.group(ranks, r));
+    groups.push_back(make_groups(mesh, r, [&](const std::vector<int>& ranks, Channel channel) {
+      return owned.emplace_back(world.group(ranks, r, channel)).get();
+    }));
 
   std::mutex mutex;
   std::exception_ptr error;
   std::vector<std::thread> threads;
   for (int r = 0; r < n; ++r)
     threads.emplace_back([&, r] {
-      const auto& g = groups[static_cast<size_t>(r)];
       try {
-        body(r, {g[0].get(), g[1].get(), g[2].get(), g[3].get()});
+        body(r, groups[static_cast<size_t>(r)]);
       } catch (...) {
         std::lock_guard lock(mutex);
         if (!error) error = std::current_exception();

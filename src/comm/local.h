@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "comm/mesh.h"
@@ -22,14 +23,14 @@ class LocalWorld {
 
   int size() const { return size_; }
   /// The calling rank's handle on the group of these world ranks.
-  std::unique_ptr<Group> group(const std::vector<int>& ranks, int rank);
+  std::unique_ptr<Group> group(const std::vector<int>& ranks, int rank, Channel channel = Channel::step);
   /// Ends every wait of every group with an error.
   void abort() noexcept;
 
  private:
   int size_;
   std::mutex mutex_;
-  std::map<std::vector<int>, std::unique_ptr<LocalHub>> hubs_;
+  std::map<std::pair<std::vector<int>, Channel>, std::unique_ptr<LocalHub>> hubs_;
 };
 
 /// Runs `body(rank, groups)` on one thread a rank of `mesh` and waits. The first exception aborts the others and is

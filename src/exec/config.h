@@ -13,9 +13,10 @@ struct ParallelConfig {
   int64_t data = 1;
   int64_t tensor = 1;
   int64_t pipeline = 1;
+  int64_t virtual_pipeline = 1;  // pieces of the model on each pipeline rank, which take turns (interleaved 1F1B)
   int64_t context = 1;
   int64_t zero_stage = 0;          // 0 nothing sharded, 1 optimizer state, 2 gradients too, 3 parameters too
-  bool sequence_parallel = false;  // norms and dropout split along T inside a tensor-parallel group
+  bool sequence_parallel = false;  // norms and dropout split over the tokens inside a tensor-parallel group
 
   int64_t world_size() const { return data * tensor * pipeline * context; }
   bool operator==(const ParallelConfig&) const = default;

@@ -11,12 +11,20 @@ namespace trireme {
 
 StageRange StageRange::of(int num_units, int stages, int stage) {
   StageRange range;
-  range.first = static_cast<int>(part_begin(num_units, stages, stage));
-  range.last = static_cast<int>(part_begin(num_units, stages, stage + 1));
+  const auto begin = [&](int s) { return num_units - static_cast<int>(part_begin(num_units, stages, stages - s)); };
+  range.first = begin(stage);
+  range.last = begin(stage + 1);
   range.is_first = stage == 0;
   range.is_last = stage == stages - 1;
   if (range.is_last) --range.last;  // the head is run apart
   return range;
+}
+
+std::vector<StageRange> StageRange::of(int num_units, const PipelineShape& shape, int rank) {
+  std::vector<StageRange> stages;
+  for (int chunk = 0; chunk < shape.chunks; ++chunk)
+    stages.push_back(of(num_units, shape.stages(), shape.stage(rank, chunk)));
+  return stages;
 }
 
 int64_t ArenaSizes::total() const {
@@ -32,8 +40,9 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
       grads_(grads),
       groups_(groups),
       options_(options),
-      stage_(StageRange::of(model.num_units(), groups.pp->size(), groups.pp->rank())),
-      schedule_(one_forward_one_backward(groups.pp->size(), groups.pp->rank(), options.micro_batches)) {
+      stages_(StageRange::of(model.num_units(), {groups.pp->size(), options.chunks}, groups.pp->rank())),
+      schedule_(
+          one_forward_one_backward({groups.pp->size(), options.chunks}, groups.pp->rank(), options.micro_batches)) {
   const auto arena = [&](const std::string& name, int64_t ArenaSizes::*size) {
     return sizes == nullptr ? Arena::planning(name) : Arena(name, kCpu, sizes->*size);
   };
@@ -43,7 +52,7 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
   rebuild_ = arena("rebuild", &ArenaSizes::rebuild);
   temp_ = arena("temp", &ArenaSizes::temp);
   carry_ = arena("carry", &ArenaSizes::carry);
-  const Shape shape{options.tokens, model.hidden_size};
+  const Shape shape{options.stream_rows, model.hidden_size};
   for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1]})
     *t = carry_.take(options.activation_dtype, shape);
   if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
@@ -83,23 +92,25 @@ double Runner::step(std::span<const Batch> batches, int64_t step) {
   }
   grads_->finish(ctx_);
   if (ctx_.planning()) return 0;
-  const double sum = groups_.pp->all_reduce(groups_.dp->all_reduce(loss_sum_, ReduceOp::sum), ReduceOp::sum);
+  const double sum = groups_.pp->all_reduce(groups_.dp_cp->all_reduce(loss_sum_, ReduceOp::sum), ReduceOp::sum);
   return sum / batches[0].total_weight;
 }
 
 void Runner::run(const Instruction& instruction, const Batch& batch) {
+  const StageRange& stage = stages_[static_cast<size_t>(instruction.chunk)];
   const size_t slot = static_cast<size_t>(instruction.slot);
-  const int next = groups_.pp->rank() + 1, previous = groups_.pp->rank() - 1;
+  const int ranks = groups_.pp->size(), next = (groups_.pp->rank() + 1) % ranks,
+            previous = (groups_.pp->rank() + ranks - 1) % ranks;
   switch (instruction.action) {
     case Action::recv_forward:
-      stream_ = {keep_[slot].take(options_.activation_dtype, {batch.num_tokens(), model_.hidden_size}), {}};
+      stream_ = {keep_[slot].take(options_.activation_dtype, {rows(batch), model_.hidden_size}), {}};
       groups_.pp->recv(stream_.residual, previous);
       return;
-    case Action::forward: forward(batch, instruction.slot); return;
+    case Action::forward: forward(stage, batch, instruction.slot); return;
     case Action::send_forward: groups_.pp->send(outgoing(stream_), next); return;
-    case Action::recv_backward: groups_.pp->recv(resized(gradient_, batch.num_tokens()), next); return;
-    case Action::backward: backward(batch, instruction.slot); return;
-    case Action::send_backward: groups_.pp->send(resized(gradient_, batch.num_tokens()), previous); return;
+    case Action::recv_backward: groups_.pp_back->recv(resized(gradient_, rows(batch)), next); return;
+    case Action::backward: backward(stage, batch, instruction.slot); return;
+    case Action::send_backward: groups_.pp_back->send(resized(gradient_, rows(batch)), previous); return;
   }
 }
 
@@ -110,12 +121,12 @@ Tensor Runner::outgoing(const Stream& stream) {
   return stream.delta;
 }
 
-void Runner::forward(const Batch& batch, int slot) {
+void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
   Arena& keep = keep_[static_cast<size_t>(slot)];
-  const int64_t n = batch.num_tokens();
+  const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
   const bool by_block = options_.recompute == Recompute::block;
-  for (int u = stage_.first; u < stage_.last; ++u) {
+  for (int u = stage.first; u < stage.last; ++u) {
     const size_t i = static_cast<size_t>(u);
     marks_[static_cast<size_t>(slot)][i] = keep.mark();
     const bool embedding = u == 0;
@@ -147,9 +158,9 @@ void Runner::rebuild(const Batch& batch, int slot, int unit) {
   model_.units[static_cast<size_t>(unit)]->forward(ctx_, batch, slot, {x, {}}, {}, out);
 }
 
-void Runner::backward(const Batch& batch, int slot) {
-  const Tensor g = resized(gradient_, batch.num_tokens());
-  if (stage_.is_last) {
+void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
+  const Tensor g = resized(gradient_, rows(batch));
+  if (stage.is_last) {
     const int head = static_cast<int>(model_.units.size());
     ctx_.keep = &temp_;
     current_unit_ = head;
@@ -159,7 +170,7 @@ void Runner::backward(const Batch& batch, int slot) {
     grads_->publish(ctx_, head);
     params_.release(head);
   }
-  for (int u = stage_.last - 1; u >= stage_.first; --u) {
+  for (int u = stage.last - 1; u >= stage.first; --u) {
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
     params_.acquire(u);
@@ -172,21 +183,28 @@ void Runner::backward(const Batch& batch, int slot) {
     rebuild_.release(rebuilt);
     keep_[static_cast<size_t>(slot)].release(marks_[static_cast<size_t>(slot)][static_cast<size_t>(u)]);
   }
-  if (!stage_.is_first) keep_[static_cast<size_t>(slot)].release(0);  // what was received
+  if (!stage.is_first) keep_[static_cast<size_t>(slot)].release(0);  // what was received
 }
 
 double Runner::evaluate(const Batch& batch) {
   ctx_.train = false;
   ctx_.keep = &rebuild_;
-  const int64_t n = batch.num_tokens();
+  double sum = 0;
+  for (const StageRange& stage : stages_) sum += evaluate(stage, batch);
+  return ctx_.planning() ? 0 : groups_.pp->all_reduce(sum, ReduceOp::sum);
+}
+
+double Runner::evaluate(const StageRange& stage, const Batch& batch) {
+  const int ranks = groups_.pp->size(), rank = groups_.pp->rank();
+  const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
   const ArenaScope received(rebuild_);
   stream_ = {};
-  if (!stage_.is_first) {
+  if (!stage.is_first) {
     stream_.residual = rebuild_.take(options_.activation_dtype, shape);
-    groups_.pp->recv(stream_.residual, groups_.pp->rank() - 1);
+    groups_.pp->recv(stream_.residual, (rank + ranks - 1) % ranks);
   }
-  for (int u = stage_.first; u < stage_.last; ++u) {
+  for (int u = stage.first; u < stage.last; ++u) {
     const ArenaScope scope(rebuild_);
     const Tensor x = stream_.delta.defined() ? rebuild_.take(options_.activation_dtype, shape) : Tensor();
     const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
@@ -196,16 +214,15 @@ double Runner::evaluate(const Batch& batch) {
     params_.release(u);
     stream_ = out;
   }
-  double sum = 0;
-  if (stage_.is_last) {
-    const int head = static_cast<int>(model_.units.size());
-    params_.acquire(head);
-    sum = model_.head->loss(ctx_, batch, {}, stream_);
-    params_.release(head);
-  } else {
-    groups_.pp->send(outgoing(stream_), groups_.pp->rank() + 1);
+  if (!stage.is_last) {
+    groups_.pp->send(outgoing(stream_), (rank + 1) % ranks);
+    return 0;
   }
-  return ctx_.planning() ? 0 : groups_.pp->all_reduce(sum, ReduceOp::sum);
+  const int head = static_cast<int>(model_.units.size());
+  params_.acquire(head);
+  const double sum = model_.head->loss(ctx_, batch, {}, stream_);
+  params_.release(head);
+  return sum;
 }
 
 ArenaSizes Runner::peaks() const {
@@ -223,16 +240,9 @@ void Runner::set_poison(bool on) {
 }
 
 Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
-               DType param_dtype, ThreadPool& pool, std::span<const Segment> segments) {
+               DType param_dtype, ThreadPool& pool, const Batch& batch) {
   ParamTable& table = model.params;
-  ParamStore params(table, layout, param_dtype, kMeta, *groups.dp);
-  Batch batch;
-  const auto meta = [&](DType dtype) { return Tensor(nullptr, dtype, kMeta, {options.tokens}); };
-  batch.tokens = batch.targets = batch.positions = meta(DType::i32);
-  batch.weights = meta(DType::f32);
-  batch.sample_ids = meta(DType::i64);
-  batch.segments = segments;
-
+  ParamStore params(table, layout, param_dtype, kMeta, *groups.dp_cp);
   Plan plan;
   plan.parameter_bytes = params.bytes();
   std::optional<GradStore> grads;

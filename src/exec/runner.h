@@ -20,17 +20,22 @@ struct StageRange {
   int first = 0, last = 0;
   bool is_first = true, is_last = true;
 
-  /// Units of a model with `num_units` dealt to `stages`: embedding and head count as one each.
+  /// Units of a model with `num_units` dealt to `stages`: embedding and head count as one each. Where it does not come
+  /// out even the first stages have one more, for the head is dear and the embedding cheap.
   static StageRange of(int num_units, int stages, int stage);
+  /// Those of a pipeline rank, by chunk.
+  static std::vector<StageRange> of(int num_units, const PipelineShape& shape, int rank);
   /// Units whose parameters this stage holds: with the head's.
-  int end_with_head() const { return is_last ? last + 1 : last; }
+  UnitRange held() const { return {first, is_last ? last + 1 : last}; }
 };
 
 struct RunnerOptions {
   Recompute recompute = Recompute::none;
   DType activation_dtype = DType::f32;
-  int64_t tokens = 0;     // of a micro-batch, at most
-  int micro_batches = 1;  // of a step; 0: evaluate() only
+  int64_t tokens = 0;       // of a micro-batch on this rank, at most
+  int64_t stream_rows = 0;  // of the residual stream: tokens, or their share under sequence parallelism
+  int micro_batches = 1;    // of a step; 0: evaluate() only
+  int chunks = 1;           // stages of each pipeline rank
   uint64_t seed = 0;
 };
 
@@ -51,7 +56,8 @@ class Runner {
   /// on every rank. `batches`: options.micro_batches of them. Allocates nothing.
   double step(std::span<const Batch> batches, int64_t step);
 
-  /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; not summed over dp.
+  /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; its own tokens only: not
+  /// summed over dp and cp.
   double evaluate(const Batch& batch);
 
   /// What the arenas needed at most so far.
@@ -63,19 +69,22 @@ class Runner {
 
  private:
   void run(const Instruction& instruction, const Batch& batch);
-  void forward(const Batch& batch, int slot);
-  void backward(const Batch& batch, int slot);
+  void forward(const StageRange& stage, const Batch& batch, int slot);
+  void backward(const StageRange& stage, const Batch& batch, int slot);
+  double evaluate(const StageRange& stage, const Batch& batch);
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
   std::string unit_name(int unit) const;
-  Tensor resized(const Tensor& t, int64_t tokens) const { return t.slice(0, 0, tokens); }
+  /// Rows of the stream for a batch.
+  int64_t rows(const Batch& batch) const { return batch.num_tokens() * options_.stream_rows / options_.tokens; }
+  Tensor resized(const Tensor& t, int64_t n) const { return t.slice(0, 0, n); }
 
   Model& model_;
   ParamStore& params_;
   GradStore* grads_;
   Groups groups_;
   RunnerOptions options_;
-  StageRange stage_;
+  std::vector<StageRange> stages_;  // by chunk
   Schedule schedule_;
   Ctx ctx_;
   OpCount count_;
@@ -98,9 +107,9 @@ struct Plan {
   double model_flops = 0;  // matrix products of one step without recompute
 };
 
-/// Plans a step, if there is one, and an evaluation for this rank of `groups`. Binds the model's parameters to nothing;
-/// make the real stores afterwards.
+/// Plans a step, if there is one, and an evaluation for this rank of `groups`. `batch`: a micro-batch of full size,
+/// meta tensors with real segments. Binds the model's parameters to nothing; make the real stores afterwards.
 Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
-               DType param_dtype, ThreadPool& pool, std::span<const Segment> segments);
+               DType param_dtype, ThreadPool& pool, const Batch& batch);
 
 }  // namespace trireme

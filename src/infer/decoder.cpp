@@ -16,7 +16,7 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
       model_(build_model(config.model, single_, {.positions = config.capacity})),
       lengths_(static_cast<size_t>(config.sequences)),
       max_tokens_(std::max<int64_t>(std::min(kPrefillTokens, config.capacity), config.sequences)) {
-  layout_.emplace(model_.params, model_.num_units(), 0, model_.num_units(), single_, 0);
+  layout_.emplace(model_.params, model_.num_units(), std::vector<UnitRange>{{0, model_.num_units()}}, single_, 0);
   const ModelConfig& m = config.model;
   const Shape shape{config.sequences * config.capacity, m.num_key_value_heads, m.head_dim};
   const int64_t half = shape.numel() * dtype_size(config.param_dtype);

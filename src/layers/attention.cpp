@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/numeric.h"
+#include "layers/context_attention.h"
 #include "ops/attention.h"
 #include "ops/basic.h"
 #include "ops/rope.h"
@@ -30,11 +31,12 @@ AttentionArgs attention_args(const AttentionConfig& config, const Batch& batch, 
 
 }  // namespace
 
-SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& c, Group& tp)
+SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& c, const LayerGroups& groups)
     : config_(c),
-      heads_(div_exact(c.heads, tp.size())),
-      kv_heads_(div_exact(c.kv_heads, tp.size())),
-      head_begin_(heads_ * tp.rank()),
+      groups_(groups),
+      heads_(div_exact(c.heads, groups.tp().size())),
+      kv_heads_(div_exact(c.kv_heads, groups.tp().size())),
+      head_begin_(heads_ * groups.tp().rank()),
       qkv_(params, "qkv",
            {.in = c.hidden,
             .out = (c.heads + 2 * c.kv_heads) * c.head_dim,
@@ -43,7 +45,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .chunks = {c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim},
             .unit = c.head_dim,
             .init_std = c.init_std},
-           tp),
+           groups),
       out_(params, "out",
            {.in = c.heads * c.head_dim,
             .out = c.hidden,
@@ -51,7 +53,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .bias = c.out_bias,
             .unit = c.head_dim,
             .init_std = c.out_init_std},
-           tp) {
+           groups) {
   if (!c.qk_norm) return;
   q_norm_.emplace(params, "q_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
   k_norm_.emplace(params, "k_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
@@ -74,7 +76,7 @@ SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
 }
 
 void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const {
-  const int64_t n = x.size(0), d = config_.head_dim;
+  const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
   saved.qkv = ctx.keep->take(x.dtype, {n, qkv_.local_out()});
   qkv_.forward(ctx, saved.qkv, x);
   saved.qk = {};
@@ -101,23 +103,33 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
   }
   saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
   saved.lse = ctx.keep->take(DType::f32, {n, heads_});
-  attention_forward(ctx, head_view(saved.out, 0, heads_, d), saved.lse, heads.q, heads.k, heads.v,
-                    attention_args(config_, batch, head_begin_));
+  const Tensor out = head_view(saved.out, 0, heads_, d);
+  const AttentionArgs args = attention_args(config_, batch, head_begin_);
+  if (groups_.cp() != nullptr)
+    context_attention_forward(ctx, *groups_.cp(), out, saved.lse, heads.q, heads.k, heads.v, args, batch.context);
+  else
+    attention_forward(ctx, out, saved.lse, heads.q, heads.k, heads.v, args);
   out_.forward(ctx, y, saved.out);
 }
 
 void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch,
                              const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
-  const int64_t n = x.size(0), d = config_.head_dim;
+  const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
   const Tensor dqkv = ctx.temp->take(x.dtype, saved.qkv.shape);
   {
     const ArenaScope inner(*ctx.temp);
     const Tensor dout = ctx.temp->take(x.dtype, {n, heads_ * d});
     out_.backward(ctx, dout, dy, saved.out);
     const Heads heads = rotated(saved), grads = split(dqkv);
-    attention_backward(ctx, grads.q, grads.k, grads.v, head_view(dout, 0, heads_, d), heads.q, heads.k, heads.v,
-                       head_view(saved.out, 0, heads_, d), saved.lse, attention_args(config_, batch, head_begin_));
+    const Tensor d_o = head_view(dout, 0, heads_, d), o = head_view(saved.out, 0, heads_, d);
+    const AttentionArgs args = attention_args(config_, batch, head_begin_);
+    if (groups_.cp() != nullptr)
+      context_attention_backward(ctx, *groups_.cp(),
+                                 {grads.q, grads.k, grads.v, d_o, heads.q, heads.k, heads.v, o, saved.lse}, args,
+                                 batch.context);
+    else
+      attention_backward(ctx, grads.q, grads.k, grads.v, d_o, heads.q, heads.k, heads.v, o, saved.lse, args);
   }
   const Heads grads = split(dqkv);
   if (config_.rope_table.defined()) {

@@ -1,5 +1,5 @@
 // Causal self-attention with grouped key-value heads, optional RoPE and optional norms of q and k. Heads are split over
-// the tensor-parallel ranks.
+// the tensor-parallel ranks, tokens over the context-parallel ones.
 #pragma once
 
 #include <optional>
@@ -34,9 +34,10 @@ class SelfAttention {
     Norm::Saved q_norm, k_norm;
   };
 
-  SelfAttention(const ParamBuilder& params, const AttentionConfig& config, Group& tp);
+  SelfAttention(const ParamBuilder& params, const AttentionConfig& config, const LayerGroups& groups);
 
-  /// y (N, C), written, from x (N, C). With batch.kv the new keys and values join the cache and queries see all of it.
+  /// y (N, C), written, from x (N, C), own rows. With batch.kv the new keys and values join the cache and queries see
+  /// all of it.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const;
   /// dx (N, C), written. x: as in forward.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const;
@@ -49,6 +50,7 @@ class SelfAttention {
   Heads rotated(const Saved& saved) const;
 
   AttentionConfig config_;
+  LayerGroups groups_;
   int64_t heads_, kv_heads_;  // of this rank
   int64_t head_begin_;
   Linear qkv_, out_;

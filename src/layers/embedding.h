@@ -2,10 +2,8 @@
 // them.
 #pragma once
 
-#include "comm/group.h"
+#include "layers/groups.h"
 #include "params/spec.h"
-#include "tensor/batch.h"
-#include "tensor/ctx.h"
 
 namespace trireme {
 
@@ -20,16 +18,16 @@ struct EmbeddingConfig {
 class Embedding {
  public:
   /// Declares `tokens.weight` (V, C) and `positions.weight` (P, C).
-  Embedding(const ParamBuilder& params, const EmbeddingConfig& config, Group& tp);
+  Embedding(const ParamBuilder& params, const EmbeddingConfig& config, const LayerGroups& groups);
 
-  /// y (N, C), written.
+  /// y (N, C), own rows, written.
   void forward(Ctx& ctx, Tensor y, const Batch& batch) const;
   /// Adds to the gradients of the tables; dy may be overwritten.
   void backward(Ctx& ctx, Tensor dy, const Batch& batch) const;
 
  private:
   EmbeddingConfig config_;
-  Group& tp_;
+  LayerGroups groups_;
   Param& tokens_;
   Param* positions_ = nullptr;
 };

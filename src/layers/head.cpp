@@ -11,9 +11,9 @@ namespace {
 constexpr int64_t kChunk = 512;
 }  // namespace
 
-Head::Head(const ParamBuilder& params, const HeadConfig& c, Group& tp)
+Head::Head(const ParamBuilder& params, const HeadConfig& c, const LayerGroups& groups)
     : config_(c),
-      tp_(tp),
+      groups_(groups),
       weight_(params.add({.name = "weight",
                           .shape = {c.vocab, c.hidden},
                           .init_std = c.init_std,
@@ -21,13 +21,15 @@ Head::Head(const ParamBuilder& params, const HeadConfig& c, Group& tp)
                           .decay = true,
                           .tied_to = c.tied_to})) {}
 
-double Head::loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const {
+double Head::loss(Ctx& ctx, Tensor dx, const Tensor& own_x, const Batch& batch) const {
+  const ArenaScope scope(*ctx.temp);
+  const Tensor x = groups_.gather(ctx, own_x), part = dx.defined() ? groups_.partial(ctx, dx) : Tensor();
   double sum = 0;
   for (int64_t begin = 0; begin < x.size(0); begin += kChunk) {
     const int64_t end = std::min(begin + kChunk, x.size(0));
-    sum += chunk_loss(ctx, dx.defined() ? dx.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
+    sum += chunk_loss(ctx, dx.defined() ? part.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
   }
-  if (dx.defined() && tp_.size() > 1) tp_.all_reduce(dx, ReduceOp::sum);
+  if (dx.defined()) groups_.sum(ctx, dx, part);
   return sum;
 }
 
@@ -42,12 +44,12 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   const Tensor sums = ctx.temp->take(DType::f32, {2, n});  // sums of exponentials, target logits: reduced as one
   const Tensor row_sum = sums.slice(0, 0, 1).reshape({n}), target_logit = sums.slice(0, 1, 2).reshape({n});
   cross_entropy_stats(ctx, row_max, row_sum, target_logit, logits, targets, col_begin);
-  if (tp_.size() > 1) {
+  if (groups_.tp().size() > 1) {
     const Tensor global_max = ctx.temp->take(DType::f32, {n});
     copy_memory(global_max.device, global_max.data, row_max.device, row_max.data, row_max.bytes());
-    tp_.all_reduce(global_max, ReduceOp::max);
+    groups_.tp().all_reduce(global_max, ReduceOp::max);
     cross_entropy_rescale(ctx, row_sum, row_max, global_max);
-    tp_.all_reduce(sums, ReduceOp::sum);
+    groups_.tp().all_reduce(sums, ReduceOp::sum);
     row_max = global_max;
   }
   const Tensor loss = ctx.temp->take(DType::f32, {n}), lse = ctx.temp->take(DType::f32, {n});
@@ -62,7 +64,7 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
 }
 
 void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {
-  if (tp_.size() == 1) {
+  if (groups_.tp().size() == 1) {
     matmul(ctx, out, x, weight_.value, {.transpose_b = true});
     return;
   }
@@ -71,7 +73,7 @@ void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {
   fill_memory(out.device, out.data, 0, out.bytes());
   matmul(ctx, out.slice(1, col_begin, col_begin + weight_.local_shape[0]), x, weight_.value, {.transpose_b = true});
   CHECK(out.size(1) == v && out.contiguous(), out.str());
-  tp_.all_reduce(out, ReduceOp::sum);
+  groups_.tp().all_reduce(out, ReduceOp::sum);
 }
 
 }  // namespace trireme

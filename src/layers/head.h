@@ -3,10 +3,8 @@
 // loss and gradients.
 #pragma once
 
-#include "comm/group.h"
+#include "layers/groups.h"
 #include "params/spec.h"
-#include "tensor/batch.h"
-#include "tensor/ctx.h"
 
 namespace trireme {
 
@@ -19,10 +17,10 @@ struct HeadConfig {
 class Head {
  public:
   /// Declares `weight` (V, C).
-  Head(const ParamBuilder& params, const HeadConfig& config, Group& tp);
+  Head(const ParamBuilder& params, const HeadConfig& config, const LayerGroups& groups);
 
-  /// Returns sum(weight * loss) over the tokens of x (N, C). Where dx (N, C) is defined, it is written with the
-  /// gradient of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
+  /// Returns sum(weight * loss) over the tokens of x (N, C), own rows. Where dx (N, C) is defined, it is written with
+  /// the gradient of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
   double loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const;
 
   /// logits (M, V), f32, of the rows of x (M, C), on every rank.
@@ -31,7 +29,7 @@ class Head {
  private:
   double chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
   HeadConfig config_;
-  Group& tp_;
+  LayerGroups groups_;
   Param& weight_;
 };
 

@@ -16,26 +16,38 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
 
 }  // namespace
 
-Linear::Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config, Group& tp)
-    : weight_(params.add(weight_spec(name, config))), tp_(tp), kind_(config.kind) {
+Linear::Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config,
+               const LayerGroups& groups)
+    : weight_(params.add(weight_spec(name, config))), groups_(groups), kind_(config.kind) {
   if (!config.bias) return;
   ParamSpec spec{.name = name + ".bias", .shape = {config.out}, .init = Init::zeros};
-  if (kind_ == LinearKind::column) spec.split = weight_.spec.split;
+  if (kind_ == LinearKind::column)
+    spec.split = weight_.spec.split;
+  else
+    spec.grad_sum_tp = groups_.sequence_parallel();  // each rank sees its own rows
   bias_ = &params.add(spec);
 }
 
 void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x) const {
-  const bool adds_bias = bias_ != nullptr && (kind_ == LinearKind::column || tp_.rank() == 0);
-  matmul(ctx, y, x, weight_.value, {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr});
-  if (kind_ == LinearKind::row && tp_.size() > 1) tp_.all_reduce(y, ReduceOp::sum);
+  const ArenaScope scope(*ctx.temp);
+  const bool row = kind_ == LinearKind::row, adds_bias = bias_ != nullptr && (!row || groups_.tp().rank() == 0);
+  const Tensor part = row ? groups_.partial(ctx, y) : y;
+  matmul(ctx, part, row ? x : groups_.gather(ctx, x), weight_.value,
+         {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr});
+  if (row) groups_.sum(ctx, y, part);
 }
 
 void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) const {
-  if (weight_.grad.defined()) matmul(ctx, weight_.grad, dy, x, {.transpose_a = true, .accumulate = true});
+  const ArenaScope scope(*ctx.temp);
+  const bool row = kind_ == LinearKind::row;
   if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
+  const Tensor dy_rows = row ? groups_.gather(ctx, dy) : dy;
+  if (weight_.grad.defined())
+    matmul(ctx, weight_.grad, dy_rows, row ? x : groups_.gather(ctx, x), {.transpose_a = true, .accumulate = true});
   if (!dx.defined()) return;
-  matmul(ctx, dx, dy, weight_.value);
-  if (kind_ == LinearKind::column && tp_.size() > 1) tp_.all_reduce(dx, ReduceOp::sum);
+  const Tensor part = row ? dx : groups_.partial(ctx, dx);
+  matmul(ctx, part, dy_rows, weight_.value);
+  if (!row) groups_.sum(ctx, dx, part);
 }
 
 }  // namespace trireme

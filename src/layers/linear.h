@@ -2,14 +2,14 @@
 // knows of tensor parallelism (Shoeybi et al., Megatron-LM, 2019).
 #pragma once
 
-#include "comm/group.h"
+#include "layers/groups.h"
 #include "params/spec.h"
-#include "tensor/ctx.h"
 
 namespace trireme {
 
 /// column: each rank computes its share of the outputs from the whole input. row: each rank holds its share of the
-/// inputs and the outputs are summed; the first rank alone adds the bias, so that the sum holds it once.
+/// inputs and the outputs are summed; the first rank alone adds the bias, so that the sum holds it once. Under sequence
+/// parallelism the rows are gathered in front of a column layer and scattered behind a row layer.
 enum class LinearKind : uint8_t { column, row };
 
 struct LinearConfig {
@@ -24,12 +24,12 @@ struct LinearConfig {
 class Linear {
  public:
   /// Declares `<name>.weight` (out, in) and `<name>.bias` (out).
-  Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config, Group& tp);
+  Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config, const LayerGroups& groups);
 
   int64_t local_in() const { return weight_.local_shape[1]; }
   int64_t local_out() const { return weight_.local_shape[0]; }
 
-  /// y (N, local_out), written, from x (N, local_in).
+  /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
   void forward(Ctx& ctx, Tensor y, const Tensor& x) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) const;
@@ -37,7 +37,7 @@ class Linear {
  private:
   Param& weight_;
   Param* bias_ = nullptr;
-  Group& tp_;
+  LayerGroups groups_;
   LinearKind kind_;
 };
 

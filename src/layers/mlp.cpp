@@ -17,16 +17,17 @@ LinearConfig up_config(const MlpConfig& c) {
 
 }  // namespace
 
-Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, Group& tp)
+Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups& groups)
     : config_(config),
-      up_(params, config.kind == MlpKind::swiglu ? "gate_up" : "up", up_config(config), tp),
+      groups_(groups),
+      up_(params, config.kind == MlpKind::swiglu ? "gate_up" : "up", up_config(config), groups),
       down_(params, "down",
             {.in = config.intermediate,
              .out = config.hidden,
              .kind = LinearKind::row,
              .bias = config.bias,
              .init_std = config.out_init_std},
-            tp) {}
+            groups) {}
 
 void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
   if (config_.kind == MlpKind::swiglu)
@@ -36,7 +37,7 @@ void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
 }
 
 void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
-  const int64_t n = x.size(0);
+  const int64_t n = groups_.whole_rows(x.size(0));
   saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
   up_.forward(ctx, saved.up, x);
   const ArenaScope scope(*ctx.temp);
@@ -48,7 +49,7 @@ void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
 
 void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
-  const int64_t n = dy.size(0);
+  const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
   if (saved.act.defined()) {
     down_.backward(ctx, dact, dy, saved.act);

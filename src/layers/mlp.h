@@ -18,14 +18,14 @@ struct MlpConfig {
 class Mlp {
  public:
   struct Saved {
-    Tensor up;   // (N, F) or (N, 2F): input of the activation
+    Tensor up;   // (N, F) or (N, 2F), whole rows: input of the activation
     Tensor act;  // (N, F): its output; undefined where it is recomputed
   };
 
   /// Declares `up` (SwiGLU: gate and up in one) and `down`.
-  Mlp(const ParamBuilder& params, const MlpConfig& config, Group& tp);
+  Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups& groups);
 
-  /// y (N, C), written, from x (N, C). y undefined: only what backward needs is computed.
+  /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const;
   /// dx (N, C), written. x: as in forward.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const;
@@ -33,6 +33,7 @@ class Mlp {
  private:
   void activate(Ctx& ctx, Tensor act, const Tensor& up) const;
   MlpConfig config_;
+  LayerGroups groups_;
   Linear up_, down_;
 };
 

@@ -15,7 +15,7 @@ class Norm {
   };
 
   /// Declares `<name>.weight` (C) and, for LayerNorm, `<name>.bias`. `grad_sum_tp`: each tensor rank sees only part of
-  /// the rows (the heads).
+  /// the rows (the heads, or the own rows under sequence parallelism).
   Norm(const ParamBuilder& params, const std::string& name, NormKind kind, int64_t channels, float eps,
        bool grad_sum_tp = false);
 

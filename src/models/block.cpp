@@ -4,12 +4,13 @@
 
 namespace trireme {
 
-Block::Block(const ParamBuilder& params, const BlockConfig& config, Group& tp)
+Block::Block(const ParamBuilder& params, const BlockConfig& config, const LayerGroups& groups)
     : config_(config),
-      norm1_(params, "norm1", config.norm, config.attention.hidden, config.norm_eps),
-      attention_(params.scoped("attn"), config.attention, tp),
-      norm2_(params, "norm2", config.norm, config.attention.hidden, config.norm_eps),
-      mlp_(params.scoped("mlp"), config.mlp, tp) {}
+      groups_(groups),
+      norm1_(params, "norm1", config.norm, config.attention.hidden, config.norm_eps, groups.sequence_parallel()),
+      attention_(params.scoped("attn"), config.attention, groups),
+      norm2_(params, "norm2", config.norm, config.attention.hidden, config.norm_eps, groups.sequence_parallel()),
+      mlp_(params.scoped("mlp"), config.mlp, groups) {}
 
 void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
   const ArenaScope scope(*ctx.temp);
@@ -21,14 +22,15 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   norm1_.forward(ctx, y1, x, in.residual, in.delta, s.norm1);
   const Tensor branch = ctx.temp->take(s.x.dtype, s.x.shape);
   attention_.forward(ctx, branch, y1, batch, s.attention);
-  if (config_.dropout > 0) dropout(ctx, branch, branch, config_.dropout, config_.attention_site, batch);
+  if (config_.dropout > 0)
+    dropout(ctx, branch, branch, config_.dropout, config_.attention_site, groups_.own_rows(batch));
 
   s.mid = out.residual;
   const Tensor y2 = norms.take(s.x.dtype, s.x.shape);
   norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
   mlp_.forward(ctx, out.delta, y2, s.mlp);
   if (config_.dropout > 0 && out.delta.defined())
-    dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, batch);
+    dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, groups_.own_rows(batch));
 
   s.normed = config_.recompute_norms ? Tensor() : y1;
   s.mid_normed = config_.recompute_norms ? Tensor() : y2;
@@ -46,7 +48,7 @@ Tensor Block::normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tens
 Tensor Block::branch_gradient(Ctx& ctx, const Batch& batch, const Tensor& g, uint64_t site) const {
   if (config_.dropout == 0) return g;
   const Tensor dy = ctx.temp->take(g.dtype, g.shape);
-  dropout(ctx, dy, g, config_.dropout, site, batch);
+  dropout(ctx, dy, g, config_.dropout, site, groups_.own_rows(batch));
   return dy;
 }
 

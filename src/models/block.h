@@ -19,7 +19,7 @@ struct BlockConfig {
 
 class Block final : public Unit {
  public:
-  Block(const ParamBuilder& params, const BlockConfig& config, Group& tp);
+  Block(const ParamBuilder& params, const BlockConfig& config, const LayerGroups& groups);
 
   void set_slots(int slots) override { saved_.resize(static_cast<size_t>(slots)); }
   void forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) override;
@@ -37,6 +37,7 @@ class Block final : public Unit {
   Tensor branch_gradient(Ctx& ctx, const Batch& batch, const Tensor& g, uint64_t site) const;
 
   BlockConfig config_;
+  LayerGroups groups_;
   Norm norm1_;
   SelfAttention attention_;
   Norm norm2_;

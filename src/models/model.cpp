@@ -16,8 +16,8 @@ constexpr uint64_t block_site(int64_t layer, uint64_t place) { return 16 + stati
 
 class EmbeddingUnit final : public Unit {
  public:
-  EmbeddingUnit(const ParamBuilder& params, const EmbeddingConfig& config, Group& tp)
-      : embedding_(params, config, tp) {}
+  EmbeddingUnit(const ParamBuilder& params, const EmbeddingConfig& config, const LayerGroups& groups)
+      : embedding_(params, config, groups) {}
   void set_slots(int) override {}
   void forward(Ctx& ctx, const Batch& batch, int, const Stream&, Tensor, const Stream& out) override {
     embedding_.forward(ctx, out.residual, batch);
@@ -30,8 +30,8 @@ class EmbeddingUnit final : public Unit {
 
 class LmHeadUnit final : public HeadUnit {
  public:
-  LmHeadUnit(const ParamBuilder& params, const HeadConfig& head, NormKind norm, float eps, Group& tp)
-      : norm_(params, "norm", norm, head.hidden, eps), head_(params, head, tp) {}
+  LmHeadUnit(const ParamBuilder& params, const HeadConfig& head, NormKind norm, float eps, const LayerGroups& groups)
+      : norm_(params, "norm", norm, head.hidden, eps, groups.sequence_parallel()), head_(params, head, groups) {}
 
   double loss(Ctx& ctx, const Batch& batch, Tensor g, const Stream& in) override {
     const ArenaScope keep(*ctx.keep);
@@ -129,7 +129,8 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
 
 }  // namespace
 
-Model build_model(const ModelConfig& c, Group& tp, const BuildOptions& options) {
+Model build_model(const ModelConfig& c, const LayerGroups& groups, const BuildOptions& options) {
+  const Group& tp = groups.tp();
   CHECK(c.vocab_size > 0, "the vocabulary size must be known");
   if (c.num_key_value_heads % tp.size() != 0)
     throw ConfigError(
@@ -148,19 +149,19 @@ Model build_model(const ModelConfig& c, Group& tp, const BuildOptions& options) 
                                   .site = kEmbeddingSite,
                                   .init_std = std,
                                   .position_init_std = std};
-  model.units.push_back(std::make_unique<EmbeddingUnit>(root.scoped("embedding").for_unit(0), embedding, tp));
+  model.units.push_back(std::make_unique<EmbeddingUnit>(root.scoped("embedding").for_unit(0), embedding, groups));
   for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
     BlockConfig block = block_config(c, options, layer);
     if (!c.is_gpt2()) block.attention.rope_table = model.rope_table.view(DType::f32, {positions, c.head_dim});
-    model.units.push_back(
-        std::make_unique<Block>(root.scoped(cat("blocks.", layer)).for_unit(static_cast<int>(layer) + 1), block, tp));
+    model.units.push_back(std::make_unique<Block>(
+        root.scoped(cat("blocks.", layer)).for_unit(static_cast<int>(layer) + 1), block, groups));
   }
   const HeadConfig head{.vocab = c.vocab_size,
                         .hidden = c.hidden_size,
                         .tied_to = c.tie_word_embeddings ? "embedding.tokens.weight" : "",
                         .init_std = std};
   model.head = std::make_unique<LmHeadUnit>(root.scoped("head").for_unit(static_cast<int>(c.num_hidden_layers) + 1),
-                                            head, c.norm_kind(), static_cast<float>(c.norm_eps), tp);
+                                            head, c.norm_kind(), static_cast<float>(c.norm_eps), groups);
   return model;
 }
 

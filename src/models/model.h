@@ -1,7 +1,7 @@
 // Builds the units of a family from its configuration.
 #pragma once
 
-#include "comm/group.h"
+#include "layers/groups.h"
 #include "models/config.h"
 #include "models/unit.h"
 
@@ -14,7 +14,7 @@ struct BuildOptions {
 
 /// The whole model of one tensor-parallel rank: every parameter declared, none allocated. config.vocab_size must be
 /// set.
-Model build_model(const ModelConfig& config, Group& tp, const BuildOptions& options = {});
+Model build_model(const ModelConfig& config, const LayerGroups& groups, const BuildOptions& options = {});
 
 /// Elements of all parameters of the whole model, tied ones once.
 int64_t count_parameters(const ParamTable& params);

@@ -8,7 +8,7 @@ namespace trireme {
 
 GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups)
     : table_(table), layout_(layout), groups_(groups) {
-  int64_t scratch = sharded() ? layout.largest_unit() / layout.dp_size : 0;
+  int64_t scratch = sharded() ? layout.largest_unit() / layout.num_ranks : 0;
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
     buffers_.emplace_back(cat("gradients of unit ", u), device, numel * dtype_size(DType::f32));
@@ -59,7 +59,7 @@ void GradStore::publish(Ctx& ctx, int unit) {
     bool fresh = false;
     const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
     const Tensor part = scratch_.view(DType::f32, {layout_.shard(u).size()});
-    groups_.dp->reduce_scatter(part, flat);
+    groups_.dp_cp->reduce_scatter(part, flat);
     const Tensor shard = optimizer_view(u);
     add(ctx, shard, shard, part);
     ring_.drop(u);
@@ -102,9 +102,9 @@ void GradStore::finish(Ctx& ctx) {
     sum_over_tensor_ranks(unit);
     const Tensor flat = buffers_[u].view(DType::f32, {layout_.units[u].numel});
     if (layout_.zero_stage >= 1)
-      groups_.dp->reduce_scatter(optimizer_view(unit), flat);
+      groups_.dp_cp->reduce_scatter(optimizer_view(unit), flat);
     else
-      groups_.dp->all_reduce(flat, ReduceOp::sum);
+      groups_.dp_cp->all_reduce(flat, ReduceOp::sum);
   }
 }
 
@@ -134,7 +134,7 @@ double GradStore::global_sum_squares(Ctx& ctx) const {
       if (counts_in_norm(param)) sum += sum_squares(ctx, view.slice(0, flat - range.begin, flat - range.begin + n));
     });
   }
-  if (layout_.zero_stage >= 1) sum = groups_.dp->all_reduce(sum, ReduceOp::sum);
+  if (layout_.zero_stage >= 1) sum = groups_.dp_cp->all_reduce(sum, ReduceOp::sum);
   sum = groups_.tp->all_reduce(sum, ReduceOp::sum);
   return groups_.pp->all_reduce(sum, ReduceOp::sum);
 }

@@ -15,8 +15,8 @@ class GradStore {
 
   /// Binds the gradients of the unit's parameters, ready to be added to.
   void acquire(Ctx& ctx, int unit);
-  /// The unit's backward of one micro-batch is done. Under ZeRO-2 and 3 its sum over the data-parallel ranks is added
-  /// to this rank's shard now.
+  /// The unit's backward of one micro-batch is done. Under ZeRO-2 and 3 its sum over the ranks with the same parameters
+  /// is added to this rank's shard now.
   void publish(Ctx& ctx, int unit);
   /// After the last micro-batch: all remaining sums over ranks. Then optimizer_view holds the gradient of the global
   /// batch.

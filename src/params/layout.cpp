@@ -9,15 +9,19 @@ namespace {
 constexpr int64_t kPlaceAlignment = 64;  // elements: 256 bytes in f32
 }
 
-ModelLayout::ModelLayout(ParamTable& table, int num_units, int first, int last, const Group& dp, int stage)
-    : units(static_cast<size_t>(num_units)), dp_rank(dp.rank()), dp_size(dp.size()), zero_stage(stage) {
+ModelLayout::ModelLayout(ParamTable& table, int num_units, const std::vector<UnitRange>& held, const Group& replicas,
+                         int stage)
+    : units(static_cast<size_t>(num_units)), rank(replicas.rank()), num_ranks(replicas.size()), zero_stage(stage) {
+  const auto holds = [&](int unit) {
+    return std::any_of(held.begin(), held.end(), [&](const UnitRange& range) { return range.contains(unit); });
+  };
   for (Param& param : table) {
     const int unit = param.spec.unit;
-    if (unit < first || unit >= last) continue;
+    if (!holds(unit)) continue;
     UnitLayout& layout = units[static_cast<size_t>(unit)];
     if (layout.needs.empty()) layout.needs.push_back(unit);
     const int owner = tie_owner(table, param).spec.unit;
-    if (!param.spec.tied_to.empty() && owner >= first && owner < last) {
+    if (!param.spec.tied_to.empty() && holds(owner)) {
       if (std::find(layout.needs.begin(), layout.needs.end(), owner) == layout.needs.end())
         layout.needs.push_back(owner);
       continue;
@@ -25,12 +29,12 @@ ModelLayout::ModelLayout(ParamTable& table, int num_units, int first, int last, 
     layout.places.push_back({&param, layout.numel});
     layout.numel += round_up(param.local_shape.numel(), kPlaceAlignment);
   }
-  for (UnitLayout& layout : units) layout.numel = round_up(layout.numel, kPlaceAlignment * dp_size);
+  for (UnitLayout& layout : units) layout.numel = round_up(layout.numel, kPlaceAlignment * num_ranks);
 }
 
 FlatRange ModelLayout::shard(int u) const {
-  const int64_t part = units[static_cast<size_t>(u)].numel / dp_size;
-  return {part * dp_rank, part * (dp_rank + 1)};
+  const int64_t part = units[static_cast<size_t>(u)].numel / num_ranks;
+  return {part * rank, part * (rank + 1)};
 }
 
 FlatRange ModelLayout::optimizer_range(int u) const {

@@ -18,8 +18,14 @@ struct ParamPlace {
 
 struct UnitLayout {
   std::vector<ParamPlace> places;
-  int64_t numel = 0;       // padded, so that every data-parallel rank gets an equal, aligned part
+  int64_t numel = 0;       // padded, so that every rank with the same parameters gets an equal, aligned part
   std::vector<int> needs;  // units whose memory this one's parameters lie in: itself, and owners of tied ones
+};
+
+/// Units [first, last) of a model's list.
+struct UnitRange {
+  int first = 0, last = 0;
+  bool contains(int unit) const { return first <= unit && unit < last; }
 };
 
 /// A range of a unit's flat run.
@@ -30,11 +36,13 @@ struct FlatRange {
 
 struct ModelLayout {
   std::vector<UnitLayout> units;  // by unit index; those of other pipeline stages are empty
-  int dp_rank = 0, dp_size = 1;
-  int zero_stage = 0;  // 1: optimizer state sharded, 2: gradients too, 3: parameters too
+  int rank = 0, num_ranks = 1;    // among those that hold the same parameters
+  int zero_stage = 0;             // 1: optimizer state sharded, 2: gradients too, 3: parameters too
 
-  /// Lays out units [first, last) of `table`. A tied parameter whose owner is among them takes no room.
-  ModelLayout(ParamTable& table, int num_units, int first, int last, const Group& dp, int zero_stage);
+  /// Lays out the units of `table` that this rank holds. A tied parameter whose owner is among them takes no room.
+  /// `replicas`: the ranks that hold the same parameters, Groups::dp_cp.
+  ModelLayout(ParamTable& table, int num_units, const std::vector<UnitRange>& held, const Group& replicas,
+              int zero_stage);
 
   /// The part of unit `u` this rank keeps and updates.
   FlatRange shard(int u) const;

@@ -42,8 +42,8 @@ int64_t UnitRing::bytes() const {
   return sum;
 }
 
-ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& dp)
-    : table_(table), layout_(layout), dtype_(dtype), dp_(dp) {
+ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas)
+    : table_(table), layout_(layout), dtype_(dtype), replicas_(replicas) {
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
     buffers_.emplace_back(cat("parameters of unit ", u), device, numel * dtype_size(dtype));
@@ -72,7 +72,7 @@ void ParamStore::acquire(int unit) {
     const int64_t numel = layout_.units[static_cast<size_t>(u)].numel;
     const Tensor flat = ring_.hold(u, numel, fresh);
     if (!fresh) continue;
-    dp_.all_gather(flat, buffers_[static_cast<size_t>(u)].view(dtype_, {layout_.shard(u).size()}));
+    replicas_.all_gather(flat, buffers_[static_cast<size_t>(u)].view(dtype_, {layout_.shard(u).size()}));
     bind(u, flat);
   }
 }
@@ -93,10 +93,10 @@ void ParamStore::updated() {
     ring_.invalidate();
     return;
   }
-  if (layout_.zero_stage == 0 || dp_.size() == 1) return;
+  if (layout_.zero_stage == 0 || replicas_.size() == 1) return;
   for (size_t u = 0; u < buffers_.size(); ++u)
     if (layout_.units[u].numel > 0)
-      dp_.all_gather(buffers_[u].view(dtype_, {layout_.units[u].numel}), optimizer_view(static_cast<int>(u)));
+      replicas_.all_gather(buffers_[u].view(dtype_, {layout_.units[u].numel}), optimizer_view(static_cast<int>(u)));
 }
 
 void ParamStore::assign(FunctionRef<void(Param&)> fill) {

@@ -35,8 +35,8 @@ class UnitRing {
 
 class ParamStore {
  public:
-  /// `dtype`: how values are stored. On the meta device nothing is allocated.
-  ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& dp);
+  /// `dtype`: how values are stored. On the meta device nothing is allocated. `replicas`: as of the layout.
+  ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas);
 
   /// Binds the values of the unit's parameters until release. Calls nest and may be repeated.
   void acquire(int unit);
@@ -58,7 +58,7 @@ class ParamStore {
   ParamTable& table_;
   const ModelLayout& layout_;
   DType dtype_;
-  Group& dp_;
+  Group& replicas_;
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
   UnitRing ring_;
 };

@@ -1,50 +1,97 @@
 #include "train/engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "base/strings.h"
 #include "params/init.h"
+#include "train/layout_rules.h"
 
 namespace trireme {
 namespace {
 
-Model make_model(const EngineConfig& c, Group& tp) {
+void require_layout(const EngineConfig& c, const Groups& groups) {
+  LayoutFacts facts{
+      .parallel = {}, .model = &c.model, .micro_batch_size = c.micro_batch_size, .sequence_length = c.sequence_length};
+  facts.parallel = {.data = groups.dp->size(),
+                    .tensor = groups.tp->size(),
+                    .pipeline = groups.pp->size(),
+                    .virtual_pipeline = c.virtual_pipeline,
+                    .context = groups.cp->size(),
+                    .zero_stage = c.zero_stage,
+                    .sequence_parallel = c.sequence_parallel};
+  const std::vector<std::string> problems = layout_problems(facts);
+  if (!problems.empty()) throw ConfigError(problems[0]);
+}
+
+Model make_model(const EngineConfig& c, const Groups& groups) {
+  require_layout(c, groups);
   BuildOptions options;
   options.recompute_cheap = c.memory.recompute == Recompute::cheap;
   options.positions = c.sequence_length;
-  return build_model(c.model, tp, options);
+  return build_model(c.model, LayerGroups(*groups.tp, *groups.cp, c.sequence_parallel), options);
 }
 
 ModelLayout make_layout(Model& model, const EngineConfig& c, const Groups& groups) {
-  if (c.zero_stage >= 2 && groups.pp->size() > 1)
-    throw ConfigError(
-        cat("parallel.zero_stage=", c.zero_stage, " with parallel.pipeline=", groups.pp->size(),
-            " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1"));
-  const StageRange stage = StageRange::of(model.num_units(), groups.pp->size(), groups.pp->rank());
-  return {model.params, model.num_units(), stage.first, stage.end_with_head(), *groups.dp, c.zero_stage};
+  std::vector<UnitRange> held;
+  for (const StageRange& stage :
+       StageRange::of(model.num_units(), {groups.pp->size(), c.virtual_pipeline}, groups.pp->rank()))
+    held.push_back(stage.held());
+  return {model.params, model.num_units(), held, *groups.dp_cp, c.zero_stage};
 }
 
-RunnerOptions runner_options(const EngineConfig& c) {
+ContextShape context_shape(const EngineConfig& c, const Groups& groups) {
+  return {c.micro_batch_size, c.sequence_length, groups.cp->rank(), groups.cp->size()};
+}
+
+/// Room for the micro-batches of a step, or for the one of an evaluation.
+ContextDealer make_dealer(const EngineConfig& c, const Groups& groups, Device device) {
+  return {context_shape(c, groups), std::max(c.micro_batches, 1), device};
+}
+
+RunnerOptions runner_options(const EngineConfig& c, const Groups& groups) {
+  const int64_t tokens = context_shape(c, groups).tokens();
   return {.recompute = c.memory.recompute,
           .activation_dtype = c.precision.param_dtype,
-          .tokens = c.tokens(),
+          .tokens = tokens,
+          .stream_rows = c.sequence_parallel ? tokens / groups.tp->size() : tokens,
           .micro_batches = c.micro_batches,
+          .chunks = c.virtual_pipeline,
           .seed = c.seed};
+}
+
+/// Calls fn with a micro-batch of this rank for planning: meta tensors, one segment a sample.
+template <class Fn>
+auto with_planned_batch(const EngineConfig& c, const Groups& groups, Fn fn) {
+  std::vector<Segment> segments;
+  for (int64_t b = 0; b < c.micro_batch_size; ++b) {
+    const int32_t begin = static_cast<int32_t>(b * c.sequence_length), length = static_cast<int32_t>(c.sequence_length);
+    segments.push_back({begin, length, begin, length, 0, 0});
+  }
+  Buffer zeros("planned batch", kCpu, c.tokens() * dtype_size(DType::i64));
+  Batch whole;
+  whole.tokens = whole.targets = whole.positions = zeros.view(DType::i32, {c.tokens()});
+  whole.weights = zeros.view(DType::f32, {c.tokens()});
+  whole.sample_ids = zeros.view(DType::i64, {c.tokens()});
+  whole.segments = segments;
+  ContextDealer dealer(context_shape(c, groups), 1, kCpu);
+  Batch own = dealer.deal(std::span(&whole, 1))[0];
+  for (Tensor* t : {&own.tokens, &own.targets, &own.positions, &own.weights, &own.sample_ids})
+    *t = Tensor(nullptr, t->dtype, kMeta, t->shape);
+  return fn(own);
 }
 
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
                             ThreadPool& pool) {
-  std::vector<Segment> segments(static_cast<size_t>(c.micro_batch_size));
-  for (int64_t b = 0; b < c.micro_batch_size; ++b) {
-    const int32_t begin = static_cast<int32_t>(b * c.sequence_length), length = static_cast<int32_t>(c.sequence_length);
-    segments[static_cast<size_t>(b)] = {begin, length, begin, length, 0, 0};
-  }
-  const Plan step = make_plan(model, layout, groups, runner_options(c), c.precision.param_dtype, pool, segments);
+  const Plan step = with_planned_batch(c, groups, [&](const Batch& batch) {
+    return make_plan(model, layout, groups, runner_options(c, groups), c.precision.param_dtype, pool, batch);
+  });
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
   plan.gradients = step.gradient_bytes;
   if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
+  plan.batches = make_dealer(c, groups, kMeta).bytes();
   plan.arenas = step.arenas;
   plan.step = step.step;
   plan.model_flops = step.model_flops;
@@ -67,6 +114,7 @@ std::string MemoryPlan::str() const {
   return "plan of a rank\n" +
          row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
          row("gradients", gradients, "") + row("optimizer state", optimizer, "") +
+         (batches > 0 ? row("tokens of a context rank", batches, "") : "") +
          row("activations kept", keep,
              cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
          row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") +
@@ -75,21 +123,23 @@ std::string MemoryPlan::str() const {
 }
 
 MemoryPlan Engine::plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool) {
-  Model model = make_model(config, *groups.tp);
+  Model model = make_model(config, groups);
   const ModelLayout layout = make_layout(model, config, groups);
   return make_memory_plan(model, layout, config, groups, pool);
 }
 
 Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool)
-    : config_(config), groups_(groups), pool_(pool), model_(make_model(config, *groups.tp)) {
+    : config_(config), groups_(groups), pool_(pool), model_(make_model(config, groups)) {
   layout_.emplace(make_layout(model_, config, groups));
   plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
-  params_.emplace(model_.params, *layout_, config.precision.param_dtype, kCpu, *groups.dp);
+  params_.emplace(model_.params, *layout_, config.precision.param_dtype, kCpu, *groups.dp_cp);
   if (config.micro_batches > 0) {
     grads_.emplace(model_.params, *layout_, kCpu, groups);
     optimizer_.emplace(*layout_, config.precision.param_dtype, kCpu, config.optimizer);
   }
-  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config), pool, &plan_.arenas);
+  dealer_.emplace(make_dealer(config, groups, kCpu));
+  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups), pool,
+                  &plan_.arenas);
 }
 
 void Engine::initialise() {
@@ -102,9 +152,14 @@ void Engine::weights_changed() {
 }
 
 double Engine::forward_backward(std::span<const Batch> batches, int64_t step) {
-  const double loss = runner_->step(batches, step);
+  const double loss = runner_->step(dealer_->deal(batches), step);
   if (!std::isfinite(loss)) explain(batches, step, cat("the loss is ", loss));
   return loss;
+}
+
+double Engine::evaluate(const Batch& batch) {
+  const double own = runner_->evaluate(dealer_->deal(std::span(&batch, 1))[0]);
+  return groups_.cp->all_reduce(own, ReduceOp::sum);
 }
 
 double Engine::gradient_norm(std::span<const Batch> batches, int64_t step) {
@@ -126,7 +181,7 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
   const Param* gradient = grads_->find_nonfinite(runner_->ctx());
   runner_->set_check_finite(true);
   try {
-    runner_->step(batches, step);
+    runner_->step(dealer_->deal(batches), step);
   } catch (const NumericError& e) {
     throw NumericError(cat(where, e.what(), advice));
   }
@@ -137,7 +192,8 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
 }
 
 int64_t Engine::allocated_bytes() const {
-  return params_->bytes() + (grads_ ? grads_->bytes() + optimizer_->bytes() : 0) + plan_.arenas.total();
+  return params_->bytes() + (grads_ ? grads_->bytes() + optimizer_->bytes() : 0) + dealer_->bytes() +
+         plan_.arenas.total();
 }
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "exec/context_share.h"
 #include "exec/runner.h"
 #include "models/config.h"
 #include "models/model.h"
@@ -18,7 +19,9 @@ struct EngineConfig {
   PrecisionConfig precision;
   MemoryConfig memory;
   int zero_stage = 0;
-  int64_t micro_batch_size = 1, sequence_length = 0;
+  int virtual_pipeline = 1;                           // stages of each pipeline rank
+  bool sequence_parallel = false;                     // the residual stream is split over the tensor ranks
+  int64_t micro_batch_size = 1, sequence_length = 0;  // of a micro-batch, before context ranks share it
   int micro_batches = 1;  // of this rank, a step; 0: evaluate() only, without gradients and optimizer
   uint64_t seed = 0;
 
@@ -27,13 +30,13 @@ struct EngineConfig {
 
 /// Bytes that an engine takes on this rank, known before anything is allocated.
 struct MemoryPlan {
-  int64_t parameters = 0, gradients = 0, optimizer = 0;
+  int64_t parameters = 0, gradients = 0, optimizer = 0, batches = 0;
   ArenaSizes arenas;
   OpCount step;
   double model_flops = 0;  // matrix products of one step of this rank, without recompute
   int64_t num_parameters = 0;
 
-  int64_t total() const { return parameters + gradients + optimizer + arenas.total(); }
+  int64_t total() const { return parameters + gradients + optimizer + batches + arenas.total(); }
   /// A table for people.
   std::string str() const;
 };
@@ -43,7 +46,8 @@ class Engine {
   /// Plans only: nothing of the size of the model is allocated.
   static MemoryPlan plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
 
-  /// Plans, then allocates exactly the plan. Parameters are zero until initialise() or a restore.
+  /// ConfigError where the layout is refused (layout_rules.h). Plans, then allocates exactly the plan. Parameters are
+  /// zero until initialise() or a restore.
   Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
 
   /// Initial values of the recipe's seed.
@@ -51,15 +55,16 @@ class Engine {
   /// After parameters were set from outside (weights without optimizer state): masters follow them.
   void weights_changed();
 
-  /// Loss and gradients of the global batch. NumericError naming the first tensor where something is NaN or Inf.
+  /// Loss and gradients of the global batch. The context ranks get the same batches, and each takes its own tokens of
+  /// them. NumericError naming the first tensor where something is NaN or Inf.
   /// `step` counts from 0.
   double forward_backward(std::span<const Batch> batches, int64_t step);
   /// Global norm of the gradients. NumericError as above where it is not finite.
   double gradient_norm(std::span<const Batch> batches, int64_t step);
   /// Applies the gradients, clipped by `norm`, as update number step + 1.
   void update(int64_t step, double lr, double norm);
-  /// sum(weight * loss) over a batch, dropout off.
-  double evaluate(const Batch& batch) { return runner_->evaluate(batch); }
+  /// sum(weight * loss) over a batch, dropout off; equal on the ranks that share the batch.
+  double evaluate(const Batch& batch);
 
   const MemoryPlan& memory_plan() const { return plan_; }
   /// Bytes that were really allocated, and the arenas' real peaks: equal to the plan.
@@ -86,6 +91,7 @@ class Engine {
   std::optional<ParamStore> params_;
   std::optional<GradStore> grads_;
   std::optional<AdamW> optimizer_;
+  std::optional<ContextDealer> dealer_;
   std::optional<Runner> runner_;
 };
 

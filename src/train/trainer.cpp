@@ -61,7 +61,7 @@ Trainer::Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool&
     : config_(std::move(config)),
       tokens_(tokens),
       pool_(pool),
-      engine_(config_.engine, {&single_, &single_, &single_, &single_}, pool),
+      engine_(config_.engine, Groups::alone(single_), pool),
       spikes_(config_.train.spike_z_score, config_.train.spike_window) {
   if (config_.eval.every > 0) require_evaluation(tokens_, validation_part(), config_.data);
   engine_.set_poison(config_.poison);

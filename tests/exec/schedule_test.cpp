@@ -2,84 +2,150 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
+#include <map>
+#include <utility>
 #include <vector>
 
 namespace trireme {
 namespace {
 
-/// Plays all stages against each other with queues between neighbours; false where nobody can go on.
-bool completes(int stages, int micro_batches) {
+std::vector<Schedule> all_ranks(const PipelineShape& shape, int micro_batches) {
   std::vector<Schedule> schedules;
-  for (int s = 0; s < stages; ++s) schedules.push_back(one_forward_one_backward(stages, s, micro_batches));
-  std::vector<size_t> at(static_cast<size_t>(stages), 0);
-  std::vector<std::deque<int>> forward(static_cast<size_t>(stages)), backward(static_cast<size_t>(stages));
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (size_t s = 0; s < at.size(); ++s) {
-      while (at[s] < schedules[s].instructions.size()) {
-        const Instruction i = schedules[s].instructions[at[s]];
-        std::deque<int>* inbox = i.action == Action::recv_forward    ? &forward[s]
-                                 : i.action == Action::recv_backward ? &backward[s]
-                                                                     : nullptr;
-        if (inbox != nullptr) {
-          if (inbox->empty()) break;
-          EXPECT_EQ(inbox->front(), i.micro_batch) << "stage " << s << " of " << stages;
-          inbox->pop_front();
+  for (int r = 0; r < shape.ranks; ++r) schedules.push_back(one_forward_one_backward(shape, r, micro_batches));
+  return schedules;
+}
+
+/// Plays all ranks against each other in steps of one forward or backward, with a queue for each direction of each
+/// pair of neighbours. Returns the number of steps, or -1 where nobody can go on.
+int play(const PipelineShape& shape, int micro_batches) {
+  using Message = std::pair<int, int>;  // stage that it is for, micro-batch
+  const std::vector<Schedule> schedules = all_ranks(shape, micro_batches);
+  std::vector<size_t> at(schedules.size(), 0);
+  std::map<std::pair<size_t, bool>, std::deque<Message>> inbox;  // by rank and direction
+  const auto finished = [&] {
+    for (size_t r = 0; r < at.size(); ++r)
+      if (at[r] < schedules[r].instructions.size()) return false;
+    return true;
+  };
+  int steps = 0;
+  for (; !finished(); ++steps) {
+    bool moved = false;
+    std::vector<std::pair<std::pair<size_t, bool>, Message>> sent;  // arrive after this step
+    for (size_t r = 0; r < at.size(); ++r) {
+      for (bool worked = false; at[r] < schedules[r].instructions.size(); ++at[r]) {
+        const Instruction& i = schedules[r].instructions[at[r]];
+        const int stage = shape.stage(static_cast<int>(r), i.chunk), ranks = shape.ranks;
+        const bool forward = i.action == Action::recv_forward || i.action == Action::forward;
+        if (i.action == Action::send_forward || i.action == Action::send_backward) {
+          const int to = i.action == Action::send_forward ? stage + 1 : stage - 1;
+          sent.push_back({{static_cast<size_t>(to % ranks), to > stage}, {to, i.micro_batch}});
+          continue;
         }
-        if (i.action == Action::send_forward) forward[s + 1].push_back(i.micro_batch);
-        if (i.action == Action::send_backward) backward[s - 1].push_back(i.micro_batch);
-        ++at[s];
-        moved = true;
+        if (worked) break;  // the next receive belongs to the next step
+        if (i.action == Action::recv_forward || i.action == Action::recv_backward) {
+          std::deque<Message>& queue = inbox[{r, forward}];
+          if (queue.empty()) break;
+          EXPECT_EQ(queue.front(), Message(stage, i.micro_batch)) << "rank " << r << " of " << ranks;
+          queue.pop_front();
+          continue;
+        }
+        worked = moved = true;
       }
     }
+    for (auto& [to, message] : sent) inbox[to].push_back(message);
+    if (!moved && sent.empty()) return -1;
   }
-  for (size_t s = 0; s < at.size(); ++s)
-    if (at[s] != schedules[s].instructions.size()) return false;
-  return true;
+  return steps;
 }
 
-TEST(Schedule, NeverDeadlocksAndKeepsTheOrderOfMicroBatches) {
-  for (int stages = 1; stages <= 6; ++stages)
-    for (int micro_batches = 1; micro_batches <= 9; ++micro_batches)
-      EXPECT_TRUE(completes(stages, micro_batches)) << stages << " " << micro_batches;
+constexpr int kMicroBatches = 7;
+
+const PipelineShape kShapes[] = {{1, 1}, {2, 1}, {3, 1}, {4, 1}, {2, 2}, {2, 3}, {3, 2}, {4, 2}, {4, 4}, {8, 2}};
+
+TEST(Schedule, NeverDeadlocksAndMessagesArriveInTheOrderTheyAreTaken) {
+  for (int ranks = 1; ranks <= 8; ++ranks)
+    for (int chunks = 1; chunks <= (ranks == 1 ? 1 : 4); ++chunks)
+      for (int micro_batches = 1; micro_batches <= 18; ++micro_batches)
+        EXPECT_GT(play({ranks, chunks}, micro_batches), 0) << ranks << " " << chunks << " " << micro_batches;
 }
 
-TEST(Schedule, EachMicroBatchGoesForwardThenBackwardOnceInItsOwnSlot) {
-  for (int stages = 1; stages <= 4; ++stages)
-    for (int stage = 0; stage < stages; ++stage) {
-      const Schedule schedule = one_forward_one_backward(stages, stage, 7);
-      EXPECT_EQ(schedule.slots, std::min(stages - stage, 7));
-      std::vector<int> occupant(static_cast<size_t>(schedule.slots), -1), done(7, 0);
+TEST(Schedule, EachMicroBatchPassesEachStageOnceInASlotOfItsOwn) {
+  for (const PipelineShape& shape : kShapes)
+    for (const Schedule& schedule : all_ranks(shape, kMicroBatches)) {
+      using Work = std::pair<int, int>;
+      std::vector<Work> occupant(static_cast<size_t>(schedule.slots), Work(-1, -1));
+      std::map<Work, int> done;
       for (const Instruction& i : schedule.instructions) {
-        int& slot = occupant[static_cast<size_t>(i.slot)];
+        Work& slot = occupant[static_cast<size_t>(i.slot)];
         if (i.action == Action::forward) {
-          EXPECT_EQ(slot, -1);
-          slot = i.micro_batch;
+          EXPECT_EQ(slot, Work(-1, -1));
+          slot = {i.chunk, i.micro_batch};
         }
         if (i.action == Action::backward) {
-          EXPECT_EQ(slot, i.micro_batch);
-          slot = -1;
-          ++done[static_cast<size_t>(i.micro_batch)];
+          EXPECT_EQ(slot, Work(i.chunk, i.micro_batch));
+          slot = {-1, -1};
+          ++done[{i.chunk, i.micro_batch}];
         }
       }
-      for (const int d : done) EXPECT_EQ(d, 1);
+      EXPECT_EQ(static_cast<int>(done.size()), shape.chunks * kMicroBatches);
+      for (const auto& [work, times] : done) EXPECT_EQ(times, 1);
     }
+}
+
+TEST(Schedule, KeepsNoMoreMicroBatchesThanThereAreStagesBehind) {
+  for (int ranks = 1; ranks <= 4; ++ranks)
+    for (int rank = 0; rank < ranks; ++rank)
+      EXPECT_EQ(one_forward_one_backward({ranks, 1}, rank, kMicroBatches).slots, std::min(ranks - rank, kMicroBatches));
+  for (int rank = 0; rank < 4; ++rank)
+    EXPECT_LE(one_forward_one_backward({4, 2}, rank, 64).slots, 4 + 2 * (3 - rank) + 1);
 }
 
 TEST(Schedule, WithoutMicroBatchesThereIsNothingToDo) {
-  const Schedule schedule = one_forward_one_backward(3, 1, 0);
+  const Schedule schedule = one_forward_one_backward({3, 1}, 1, 0);
   EXPECT_TRUE(schedule.instructions.empty());
   EXPECT_EQ(schedule.slots, 0);
 }
 
-TEST(Schedule, OnTheLastStageEachBackwardFollowsItsForward) {
-  const Schedule schedule = one_forward_one_backward(3, 2, 4);
-  for (size_t i = 0; i < schedule.instructions.size(); ++i)
-    if (schedule.instructions[i].action == Action::forward) {
+TEST(Schedule, TheLastStagesBackwardsFollowTheirForwards) {
+  for (const PipelineShape& shape : kShapes) {
+    const Schedule schedule = one_forward_one_backward(shape, shape.ranks - 1, kMicroBatches);
+    for (size_t i = 0; i < schedule.instructions.size(); ++i) {
+      const Instruction& forward = schedule.instructions[i];
+      if (forward.action != Action::forward || forward.chunk != shape.chunks - 1) continue;
       ASSERT_LT(i + 1, schedule.instructions.size());
-      EXPECT_EQ(schedule.instructions[i + 1].action, Action::backward);
+      const Instruction& backward = schedule.instructions[i + 1];
+      EXPECT_EQ(backward.action, Action::backward);
+      EXPECT_EQ(backward.chunk, forward.chunk);
+      EXPECT_EQ(backward.micro_batch, forward.micro_batch);
     }
+  }
+}
+
+TEST(Schedule, BackwardsOfAStageKeepTheOrderOfMicroBatches) {
+  for (const PipelineShape& shape : kShapes)
+    for (const Schedule& schedule : all_ranks(shape, kMicroBatches)) {
+      std::vector<int> next(static_cast<size_t>(shape.chunks), 0);
+      for (const Instruction& i : schedule.instructions) {
+        if (i.action != Action::backward) continue;
+        EXPECT_EQ(i.micro_batch, next[static_cast<size_t>(i.chunk)]++);
+      }
+    }
+}
+
+TEST(Schedule, APipelineWaitsForItsOtherRanksOnlyAtTheEnds) {
+  for (int ranks = 2; ranks <= 8; ++ranks) EXPECT_EQ(play({ranks, 1}, 16), 2 * 16 + 2 * (ranks - 1));
+}
+
+TEST(Schedule, ChunksShortenTheWait) {
+  // A step is one stage, 1 / chunks of a rank's part of the model: the wait is 2 (ranks - 1) of them, however many
+  // micro-batches there are (Narayanan et al., 2021b, 2.2.2).
+  for (const int ranks : {2, 4, 8})
+    for (const int chunks : {2, 4})
+      for (const int micro_batches : {ranks, 8, 64})
+        EXPECT_EQ(play({ranks, chunks}, micro_batches), 2 * micro_batches * chunks + 2 * (ranks - 1))
+            << ranks << " " << chunks << " " << micro_batches;
 }
 
 }  // namespace

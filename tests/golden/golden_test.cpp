@@ -159,7 +159,7 @@ TEST_P(GoldenModel, LogitsEqualThoseOfPyTorch) {
   const GoldenArray expected = golden_.array("logits");
   SingleGroup one;
   Model model = build_model(golden_.config, one);
-  const ModelLayout layout(model.params, model.num_units(), 0, model.num_units(), one, 0);
+  const ModelLayout layout(model.params, model.num_units(), {{0, model.num_units()}}, one, 0);
   const ParamStore store(model.params, layout, DType::f32, kCpu, one);
   load(golden_, model.params);
 

@@ -50,7 +50,7 @@ class Jacobian : public ::testing::Test {
   /// Binds what the layer declared: values from their initialisers (norm weights and biases made uneven), gradients
   /// zero.
   void bind() {
-    layout_.emplace(table_, 1, 0, 1, single_, 0);
+    layout_.emplace(table_, 1, std::vector<UnitRange>{{0, 1}}, single_, 0);
     params_.emplace(table_, *layout_, DType::f32, kCpu, single_);
     grads_.emplace(table_, *layout_, kCpu, groups_);
     params_->assign([&](Param& p) {
@@ -111,7 +111,7 @@ class Jacobian : public ::testing::Test {
   Arena keep_{"keep", kCpu, 1 << 22}, temp_{"temp", kCpu, 1 << 24};
   Ctx ctx_;
   SingleGroup single_;
-  Groups groups_{&single_, &single_, &single_, &single_};
+  Groups groups_ = Groups::alone(single_);
   ParamTable table_;
   ParamBuilder builder_{table_};
   std::optional<ModelLayout> layout_;

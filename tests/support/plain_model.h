@@ -18,7 +18,7 @@ class PlainModel {
   PlainModel(
       const ModelConfig& config, uint64_t seed, const std::function<void(Param&)>& change = [](Param&) {})
       : model(build_model(config, single_)),
-        layout_(model.params, model.num_units(), 0, model.num_units(), single_, 0),
+        layout_(model.params, model.num_units(), {{0, model.num_units()}}, single_, 0),
         store_(model.params, layout_, DType::f32, kCpu, single_) {
     store_.assign([&](Param& p) {
       init_param(p, seed, pool_);

@@ -55,7 +55,7 @@ class EngineTest : public ::testing::Test {
   }
 
   SingleGroup single;
-  Groups groups{&single, &single, &single, &single};
+  Groups groups = Groups::alone(single);
   ThreadPool pool{2};
 };
 

@@ -54,7 +54,7 @@ class EvaluateTest : public ::testing::Test {
   testing::TempDir dir;
   std::vector<std::vector<int32_t>> documents;
   SingleGroup single;
-  Groups groups{&single, &single, &single, &single};
+  Groups groups = Groups::alone(single);
   ThreadPool pool{1};
   testing::PlainModel plain{testing::tiny_llama(), 3};
 };

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
 
 #include "comm/local.h"
 #include "params/init.h"
 #include "support/faulty_group.h"
 #include "support/gather.h"
 #include "support/tiny_models.h"
+#include "train/layout_rules.h"
 
 namespace trireme {
 namespace {
@@ -21,6 +24,8 @@ struct Layout {
   int zero_stage = 0;
   Recompute recompute = Recompute::none;
   bool bitwise = false;  // sums keep their order
+  bool sequence_parallel = false;
+  int virtual_pipeline = 1;
 };
 
 struct Outcome {
@@ -48,17 +53,21 @@ void initialise(Engine& engine, const Group& tp, bool biases_on_every_rank, Thre
 }
 
 Outcome train(const ModelConfig& model, const Layout& layout, int total_micro_batches, const Defect& defect = {}) {
-  constexpr int64_t kBatch = 2, kLength = 13;
+  constexpr int64_t kBatch = 2, kLength = 12;
   Outcome out;
   std::mutex mutex;
   run_local_ranks(layout.mesh, [&](int rank, const Groups& healthy) {
-    testing::FaultyGroup tp(*healthy.tp, defect.tensor), dp(*healthy.dp, defect.data);
-    const Groups groups{healthy.world, &tp, healthy.pp, &dp};
+    testing::FaultyGroup tp(*healthy.tp, defect.tensor), replicas(*healthy.dp_cp, defect.data);
+    Groups groups = healthy;
+    groups.tp = &tp;
+    groups.dp_cp = &replicas;
     ThreadPool pool(1);
     EngineConfig config;
     config.model = model;
     config.memory.recompute = layout.recompute;
     config.zero_stage = layout.zero_stage;
+    config.sequence_parallel = layout.sequence_parallel;
+    config.virtual_pipeline = layout.virtual_pipeline;
     config.micro_batch_size = kBatch;
     config.sequence_length = kLength;
     config.micro_batches = total_micro_batches / layout.mesh.dp;
@@ -159,6 +168,19 @@ const Layout kLayouts[] = {
     {"pipeline=2, tensor=2", {.pp = 2, .tp = 2}},
     {"pipeline=2, data=2, zero=1", {.pp = 2, .dp = 2}, 1},
     {"pipeline=2, data=2, tensor=2, zero=1", {.pp = 2, .dp = 2, .tp = 2}, 1},
+    {"tensor=2, sequence", {.tp = 2}, 0, Recompute::none, false, true},
+    {"tensor=2, sequence, recompute=cheap", {.tp = 2}, 0, Recompute::cheap, false, true},
+    {"tensor=2, sequence, recompute=block", {.tp = 2}, 0, Recompute::block, false, true},
+    {"tensor=2, sequence, data=2, zero=3", {.dp = 2, .tp = 2}, 3, Recompute::none, false, true},
+    {"pipeline=2, tensor=2, sequence", {.pp = 2, .tp = 2}, 0, Recompute::none, false, true},
+    {"pipeline=2, virtual=2", {.pp = 2}, 0, Recompute::none, false, false, 2},
+    {"pipeline=2, virtual=2, recompute=block", {.pp = 2}, 0, Recompute::block, false, false, 2},
+    {"context=2", {.cp = 2}},
+    {"context=3", {.cp = 3}},
+    {"context=2, recompute=block", {.cp = 2}, 0, Recompute::block},
+    {"context=2, data=2, zero=3", {.dp = 2, .cp = 2}, 3},
+    {"context=2, tensor=2, sequence", {.cp = 2, .tp = 2}, 0, Recompute::none, false, true},
+    {"pipeline=2, context=2, tensor=2, sequence, zero=1", {.pp = 2, .cp = 2, .tp = 2}, 1, Recompute::none, false, true},
 };
 
 TEST(Parity, EveryLayoutTrainsGpt2LikeOneRank) {
@@ -167,6 +189,29 @@ TEST(Parity, EveryLayoutTrainsGpt2LikeOneRank) {
 
 TEST(Parity, EveryLayoutTrainsLlamaLikeOneRank) {
   for (const Layout& layout : kLayouts) expect_parity(testing::tiny_llama(0.1), layout, 6);
+}
+
+TEST(Layouts, OnlyWhatTheTableSaysIsRefusedAndBeforeAnythingStarts) {
+  const ModelConfig model = testing::tiny_gpt2(0.1);
+  const auto problems = [&](const ParallelConfig& parallel, int64_t length = 12) {
+    return layout_problems({.parallel = parallel, .model = &model, .micro_batch_size = 1, .sequence_length = length});
+  };
+  EXPECT_TRUE(problems({.data = 2, .tensor = 4, .pipeline = 5, .zero_stage = 1, .sequence_parallel = true}).empty());
+  EXPECT_TRUE(problems({.context = 3, .zero_stage = 3}).empty());  // attention dropout is drawn by global position
+  EXPECT_EQ(problems({.data = 2, .pipeline = 2, .zero_stage = 2}).size(), 1U);
+  EXPECT_EQ(problems({.pipeline = 6}).size(), 1U);  // 5 units
+  EXPECT_EQ(problems({.pipeline = 2, .virtual_pipeline = 3}).size(), 1U);
+  EXPECT_EQ(problems({.virtual_pipeline = 2}).size(), 1U);
+  EXPECT_EQ(problems({.context = 4}).size(), 1U);
+  EXPECT_EQ(problems({.tensor = 4, .sequence_parallel = true}, 13).size(), 1U);
+  EXPECT_THROW(train(model, {"pipeline=2, zero=2", {.pp = 2}, 2}, 2), ConfigError);
+}
+
+TEST(Layouts, TheTableOfRefusalsIsTheOneInTheDocumentation) {
+  std::ifstream file(TRIREME_SOURCE_DIR "/docs/design/train.md");
+  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_NE(page.find(layout_rules_table()), std::string::npos) << "docs/design/train.md should hold this table:\n"
+                                                                << layout_rules_table();
 }
 
 TEST(Parity, TiedLlamaUnderPipelineAndZero3) {

@@ -1,0 +1,35 @@
+// Layouts that are refused before anything starts, one rule each. The engine asks here, so does whoever checks a
+// recipe, and the table in the documentation is printed from it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "exec/config.h"
+#include "models/config.h"
+
+namespace trireme {
+
+/// What the rules look at.
+struct LayoutFacts {
+  ParallelConfig parallel;
+  const ModelConfig* model = nullptr;
+  int64_t micro_batch_size = 1, sequence_length = 0;
+};
+
+struct LayoutRule {
+  const char* layout;                                // what is refused, for the table
+  const char* reason;                                // why, for the table
+  bool (*refuses)(const LayoutFacts& facts);         // whether it is
+  std::string (*message)(const LayoutFacts& facts);  // for the user: the keys with their values, and what to do
+};
+std::span<const LayoutRule> layout_rules();
+
+/// One message for each rule that refuses this layout; empty: it can be trained.
+std::vector<std::string> layout_problems(const LayoutFacts& facts);
+
+/// The rules as a Markdown table.
+std::string layout_rules_table();
+
+}  // namespace trireme
