@@ -1,0 +1,230 @@
+// The proof that layouts do not matter: every mesh over 1, 2, 4 and 8 thread ranks with every option, and every pair of
+// options (with TRIREME_LONG=1: all of them together) against one rank, with dropout on. Prints what was compared and
+// how far apart it was.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "support/layout_grid.h"
+#include "support/layout_run.h"
+
+namespace trireme {
+namespace {
+
+using testing::Defect, testing::distance, testing::Distance, testing::GridCase, testing::Layout, testing::Outcome;
+
+constexpr testing::BatchShape kBatch{2, 16};
+
+ModelConfig model_of(const char* json) {
+  ModelConfig model = ModelConfig::from_json(Json::parse(json, "grid model"));
+  model.resid_pdrop = model.embd_pdrop = model.attn_pdrop = 0.1;
+  return model;
+}
+
+/// Nine units, which no number of stages divides; heads for 8 tensor ranks; vocabularies that 2 does not divide.
+/// GPT-2: biases, learned positions, LayerNorm, tied head. Llama: grouped heads, norms of q and k, RoPE, RMSNorm,
+/// biases of q, k and v, a head of its own.
+testing::GridShape grid_shape() {
+  return {.models = {model_of(R"({"model_type":"gpt2","vocab_size":53,"n_embd":32,"n_layer":7,"n_head":8,
+                                  "n_positions":24,"n_inner":80})"),
+                     model_of(R"({"model_type":"qwen3","vocab_size":51,"hidden_size":32,"num_hidden_layers":7,
+                                  "num_attention_heads":16,"num_key_value_heads":8,"head_dim":4,
+                                  "intermediate_size":40,"max_position_embeddings":32,"rope_theta":1000.0,
+                                  "attention_bias":true})")},
+          .micro_batch_size = kBatch.samples,
+          .sequence_length = kBatch.length};
+}
+
+std::string name_of(const GridCase& c) {
+  const ParallelConfig& p = c.parallel;
+  std::string name = cat(
+      c.model == 0 ? "gpt2" : "llama", " pp", p.pipeline, " dp", p.data, " cp", p.context, " tp", p.tensor, " zero",
+      p.zero_stage, " recompute=", kRecomputeNames[static_cast<size_t>(c.recompute)], " accumulation=", c.accumulation);
+  if (p.sequence_parallel) name += " sequence";
+  if (p.virtual_pipeline > 1) name += cat(" virtual", p.virtual_pipeline);
+  return name;
+}
+
+Layout layout_of(const GridCase& c) {
+  const ParallelConfig& p = c.parallel;
+  Layout layout{.name = name_of(c)};
+  layout.mesh = {static_cast<int>(p.pipeline), static_cast<int>(p.data), static_cast<int>(p.context),
+                 static_cast<int>(p.tensor)};
+  layout.zero_stage = static_cast<int>(p.zero_stage);
+  layout.recompute = c.recompute;
+  layout.sequence_parallel = p.sequence_parallel;
+  layout.virtual_pipeline = static_cast<int>(p.virtual_pipeline);
+  // One rank adds everything in this order too; a tied matrix gets its gradient from two ends.
+  layout.bitwise = p.data * p.context * p.tensor == 1 && (p.pipeline == 1 || c.model == 1);
+  return layout;
+}
+
+/// Relative to the largest element, two orders of a sum of n terms in f32 differ by about sqrt(n) eps (Higham and Mary,
+/// 2019), and each of the layers, forward and backward, adds its own: 4 products one behind the other in each
+/// direction.
+double bound(const ModelConfig& model, int micro_batches) {
+  const double tokens = static_cast<double>(kBatch.samples * kBatch.length * micro_batches);
+  const double longest =
+      std::max({tokens, static_cast<double>(model.vocab_size), static_cast<double>(model.intermediate_size)});
+  return 2 * 4 * static_cast<double>(model.num_hidden_layers + 1) * std::sqrt(longest) * 0x1p-24;
+}
+
+/// The runs on one rank, each made once.
+class References {
+ public:
+  const Outcome& of(size_t model, int micro_batches) {
+    auto [entry, made] = runs_.try_emplace({model, micro_batches});
+    if (made) entry->second = testing::train(shape.models[model], {"one rank"}, micro_batches, {}, kBatch);
+    return entry->second;
+  }
+  const testing::GridShape shape = grid_shape();
+
+ private:
+  std::map<std::pair<size_t, int>, Outcome> runs_;
+};
+
+struct Verdict {
+  Distance distance;
+  bool bitwise = false;
+  bool equal = false;  // as near to one rank as it must be
+};
+
+Verdict judge(References& references, const GridCase& c, const Defect& defect = {}) {
+  const ModelConfig& model = references.shape.models[c.model];
+  const int micro_batches = c.accumulation * static_cast<int>(c.parallel.data);
+  const Layout layout = layout_of(c);
+  const Distance d =
+      distance(references.of(c.model, micro_batches), testing::train(model, layout, micro_batches, defect, kBatch));
+  // A norm is a sum of squares in double, of which each rank has its part.
+  const double limit = layout.bitwise ? 0 : bound(model, micro_batches);
+  const double norm_limit = layout.bitwise ? 4 * 0x1p-52 : limit;
+  return {d, layout.bitwise, d.loss <= limit && d.gradient <= limit && d.norm <= norm_limit};
+}
+
+/// What was compared, by the axes that a layout has.
+class Table {
+ public:
+  void add(const GridCase& c, const Verdict& v) {
+    const ParallelConfig& p = c.parallel;
+    std::string axes;
+    const auto name = [&](bool has, const char* text) {
+      if (has) axes += cat(axes.empty() ? "" : " x ", text);
+    };
+    name(p.pipeline > 1, "pipeline");
+    name(p.data > 1, "data");
+    name(p.context > 1, "context");
+    name(p.tensor > 1, "tensor");
+    Row& row = rows_[{static_cast<int>(std::count(axes.begin(), axes.end(), 'x')), axes.empty() ? "one rank" : axes}];
+    ++row.cases;
+    row.bitwise += v.bitwise ? 1 : 0;
+    row.loss = std::max(row.loss, v.distance.loss);
+    row.gradient = std::max(row.gradient, v.distance.gradient);
+    row.norm = std::max(row.norm, v.distance.norm);
+  }
+  void print() const {
+    std::printf(
+        "| axes | cases | bitwise | worst loss | worst gradient | worst norm |\n| --- | --- | --- | --- | --- | --- "
+        "|\n");
+    Row all;
+    for (const auto& [key, row] : rows_) {
+      print(key.second, row);
+      all = {all.cases + row.cases, all.bitwise + row.bitwise, std::max(all.loss, row.loss),
+             std::max(all.gradient, row.gradient), std::max(all.norm, row.norm)};
+    }
+    print("all", all);
+  }
+
+ private:
+  struct Row {
+    int cases = 0, bitwise = 0;
+    double loss = 0, gradient = 0, norm = 0;
+  };
+  static void print(const std::string& name, const Row& row) {
+    std::printf("| %s | %d | %d | %.1e | %.1e | %.1e |\n", name.c_str(), row.cases, row.bitwise, row.loss, row.gradient,
+                row.norm);
+  }
+  std::map<std::pair<int, std::string>, Row> rows_;
+};
+
+bool in_full() { return std::getenv("TRIREME_LONG") != nullptr; }
+
+TEST(Grid, EveryLayoutTrainsLikeOneRank) {
+  References references;
+  const std::vector<GridCase> all = testing::full_grid(references.shape);
+  const std::vector<GridCase> cases = in_full() ? all : testing::pairwise_choice(all);
+  Table table;
+  double nearest = 0;
+  for (const GridCase& c : cases) {
+    const Verdict v = judge(references, c);
+    EXPECT_TRUE(v.equal) << name_of(c) << ": loss " << v.distance.loss << ", gradient " << v.distance.gradient
+                         << ", norm " << v.distance.norm << (v.bitwise ? ", expected the same bits" : "");
+    const int micro_batches = c.accumulation * static_cast<int>(c.parallel.data);
+    nearest = std::max(nearest, std::max(v.distance.gradient, v.distance.loss) /
+                                    bound(references.shape.models[c.model], micro_batches));
+    table.add(c, v);
+  }
+  std::printf("%zu of %zu layouts over 1, 2, 4 and 8 thread ranks, relative to one rank; at most %.2f of the bound\n",
+              cases.size(), all.size(), nearest);
+  table.print();
+}
+
+TEST(Grid, TheChoiceHasEveryMeshAndEveryPairOfOptions) {
+  const std::vector<GridCase> all = testing::full_grid(grid_shape()), chosen = testing::pairwise_choice(all);
+  testing::OptionPairs every, covered;
+  std::set<std::vector<int64_t>> meshes;
+  for (const GridCase& c : all) every.merge(testing::option_pairs(c));
+  for (const GridCase& c : chosen) {
+    covered.merge(testing::option_pairs(c));
+    meshes.insert({c.parallel.pipeline, c.parallel.data, c.parallel.context, c.parallel.tensor});
+  }
+  EXPECT_EQ(covered, every);
+  EXPECT_EQ(meshes.size(), 35U);  // ways to write 1, 2, 4 and 8 as a product of four powers of 2
+  EXPECT_LT(chosen.size(), 200U);
+}
+
+/// Makes the mistake on every chosen layout that it applies to; all must be judged unequal.
+template <class Applies>
+void expect_red(const Defect& defect, Applies applies) {
+  References references;
+  int tried = 0;
+  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(references.shape))) {
+    if (!applies(c) || (tried >= 12 && !in_full())) continue;
+    ++tried;
+    EXPECT_FALSE(judge(references, c, defect).equal) << name_of(c);
+  }
+  EXPECT_GE(tried, 4);
+}
+
+TEST(GridDefect, ARowParallelBiasAddedOnEachRankTurnsItRed) {
+  expect_red({.biases_on_every_rank = true}, [](const GridCase& c) { return c.model == 0 && c.parallel.tensor > 1; });
+}
+
+TEST(GridDefect, AGradientNormThatCountsAShardTwiceTurnsItRed) {
+  // Of a step's two sums of one number over the ranks with the same parameters, the second is the norm's.
+  expect_red({.data = {.doubled_scalar = 1}}, [](const GridCase& c) { return c.parallel.zero_stage >= 1; });
+}
+
+TEST(GridDefect, ALostMicroBatchTurnsItRed) {
+  expect_red({.loses_micro_batch = true}, [](const GridCase& c) { return c.accumulation > 1; });
+}
+
+TEST(GridDefect, AMissingSumOverTensorRanksTurnsItRed) {
+  expect_red({.tensor = {.skipped_sum = 3}}, [](const GridCase& c) { return c.parallel.tensor > 1; });
+}
+
+TEST(GridDefect, KeysOfContextRanksInTheWrongOrderTurnItRed) {
+  expect_red({.context = {.shifted_gather = true}}, [](const GridCase& c) { return c.parallel.context > 1; });
+}
+
+TEST(GridDefect, GradientsOfKeysKeptByOneContextRankTurnItRed) {
+  expect_red({.context = {.averages = true}}, [](const GridCase& c) { return c.parallel.context > 1; });
+}
+
+TEST(GridDefect, RowsScatteredUnsummedTurnItRed) {
+  expect_red({.tensor = {.averages = true}}, [](const GridCase& c) { return c.parallel.sequence_parallel; });
+}
+
+}  // namespace
+}  // namespace trireme
