@@ -4,10 +4,20 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
 
+#include "base/error.h"
 #include "tensor/tensor.h"
 
 namespace trireme {
+
+/// Another rank failed, and this one cannot go on without it. The text names that rank where it is known.
+class PeerError : public DeviceError {
+ public:
+  using DeviceError::DeviceError;
+};
 
 enum class ReduceOp : uint8_t { sum, max };
 
@@ -39,6 +49,14 @@ class Group {
   }
 };
 
+/// `text` of `root`, on every member.
+std::string broadcast_text(Group& group, const std::string& text, int root);
+/// The members' texts, by rank, on every member.
+std::vector<std::string> gather_texts(Group& group, const std::string& text);
+/// Each member does `work`. Where it fails on any, all throw: a member whose own failed that error, the others an
+/// IoError with its text.
+void do_together(Group& group, const std::function<void()>& work);
+
 /// A group of one.
 class SingleGroup final : public Group {
  public:
@@ -52,6 +70,26 @@ class SingleGroup final : public Group {
   void recv(Tensor, int) override;
   void barrier() override {}
   void abort() noexcept override {}
+};
+
+/// A place in a group that is not there: to plan a rank's step without the others. Only meta tensors pass.
+class PlanGroup final : public Group {
+ public:
+  PlanGroup(int rank, int size) : rank_(rank), size_(size) {}
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  void all_reduce(Tensor t, ReduceOp) override { check(t); }
+  void all_gather(Tensor, const Tensor& in) override { check(in); }
+  void reduce_scatter(Tensor, const Tensor& in) override { check(in); }
+  void broadcast(Tensor t, int) override { check(t); }
+  void send(const Tensor& t, int) override { check(t); }
+  void recv(Tensor t, int) override { check(t); }
+  void barrier() override {}
+  void abort() noexcept override {}
+
+ private:
+  static void check(const Tensor& t) { CHECK(t.device.kind == DeviceKind::meta, t.str(), " in a group for planning"); }
+  int rank_, size_;
 };
 
 }  // namespace trireme

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/numeric.h"
+#include "comm/sums.h"
 
 namespace trireme {
 
@@ -74,7 +75,7 @@ class LocalHub {
     std::vector<std::vector<std::byte>> spare;
   };
   void check() const {
-    if (aborted_) throw DeviceError("another rank failed; this one stops too");
+    if (aborted_) throw PeerError("another rank failed; this one stops too");
   }
 
   std::mutex mutex_;
@@ -96,13 +97,7 @@ class LocalGroup final : public Group {
 
   void all_reduce(Tensor t, ReduceOp op) override {
     if (skip(t)) return;
-    CHECK(t.contiguous(), "all_reduce of ", t.str());
-    if (t.dtype == DType::f32)
-      reduce<float>(t, op);
-    else if (t.dtype == DType::f64)
-      reduce<double>(t, op);
-    else
-      CHECK(false, "all_reduce of ", t.str());
+    with_sum_type(t, [&](auto zero) { reduce<decltype(zero)>(t, op); });
   }
 
   void all_gather(Tensor out, const Tensor& in) override {
@@ -120,13 +115,7 @@ class LocalGroup final : public Group {
     if (skip(in)) return;
     CHECK(in.numel() == out.numel() * size(), "reduce_scatter of ", in.str(), " into ", out.str());
     show(in.data);
-    const int64_t n = out.numel();
-    float* to = out.f32();
-    for (int64_t i = 0; i < n; ++i) {
-      float sum = 0;
-      for (int r = 0; r < size(); ++r) sum += static_cast<const float*>(shown(r))[rank_ * n + i];
-      to[i] = sum;
-    }
+    reduce_in_order<float>(out.f32(), shown_from<float>(rank_ * out.numel()), out.numel(), ReduceOp::sum);
     hub_.barrier();
   }
 
@@ -153,20 +142,22 @@ class LocalGroup final : public Group {
     hub_.barrier();
   }
   void* shown(int r) const { return hub_.slots[static_cast<size_t>(r)]; }
+  template <class T>
+  std::vector<const T*> shown_from(int64_t begin) const {
+    std::vector<const T*> all;
+    for (int r = 0; r < size(); ++r) all.push_back(static_cast<const T*>(shown(r)) + begin);
+    return all;
+  }
 
   /// Each rank reduces its part of the elements and writes it to every member: one pass, no scratch.
   template <class T>
   void reduce(const Tensor& t, ReduceOp op) {
     show(t.data);
-    const int64_t begin = part_begin(t.numel(), size(), rank_), end = part_begin(t.numel(), size(), rank_ + 1);
-    for (int64_t i = begin; i < end; ++i) {
-      T value = static_cast<const T*>(shown(0))[i];
-      for (int r = 1; r < size(); ++r) {
-        const T other = static_cast<const T*>(shown(r))[i];
-        value = op == ReduceOp::sum ? value + other : std::max(value, other);
-      }
-      for (int r = 0; r < size(); ++r) static_cast<T*>(shown(r))[i] = value;
-    }
+    const int64_t begin = part_begin(t.numel(), size(), rank_), n = part_begin(t.numel(), size(), rank_ + 1) - begin;
+    T* mine = t.as<T>() + begin;
+    reduce_in_order<T>(mine, shown_from<T>(begin), n, op);
+    for (int r = 0; r < size(); ++r)
+      if (r != rank_) std::copy_n(mine, n, static_cast<T*>(shown(r)) + begin);
     hub_.barrier();
   }
 
