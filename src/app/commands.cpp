@@ -21,6 +21,7 @@ struct Command {
 
 constexpr std::array kCommands = {
     Command{"train", "Train a model from a recipe, or continue where it stopped.", cmd_train},
+    Command{"launch", "Start a command as several processes on this machine, one a rank.", cmd_launch},
     Command{"generate", "Write text with a trained model.", cmd_generate},
     Command{"eval", "Loss, perplexity and bits per byte on token files.", cmd_eval},
     Command{"verify", "Check every byte of a checkpoint and print its step and state hash.", cmd_verify},

@@ -13,6 +13,7 @@ enum ExitCode { kDone = 0, kFailed = 1, kUserError = 2, kStopped = 3 };
 
 /// Each declares its words, parses, works, and returns an ExitCode.
 int cmd_train(CommandLine& line);
+int cmd_launch(CommandLine& line);
 int cmd_generate(CommandLine& line);
 int cmd_eval(CommandLine& line);
 int cmd_prepare(CommandLine& line);
