@@ -47,7 +47,7 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
   Engine engine(config, {&single, &single, &single, &single}, pool);
   const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });
-  return evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0);
+  return evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0, single);
 }
 
 }  // namespace

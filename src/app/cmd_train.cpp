@@ -1,12 +1,13 @@
 // trireme train: a recipe becomes a run.
 #include "app/commands.h"
 #include "app/make_tokenizer.h"
+#include "app/ranks.h"
 #include "app/run_config.h"
 #include "app/standard_io.h"
 #include "app/training_run.h"
 #include "app/validate.h"
 #include "base/error.h"
-#include "comm/group.h"
+#include "base/log.h"
 #include "tokenizer/tokenizer.h"
 
 namespace trireme {
@@ -19,8 +20,24 @@ std::string planned(const RunConfig& config, ModelConfig model) {
                                                             : config.tokenizer.vocab_size;
   }
   ThreadPool pool(static_cast<int>(config.train.threads));
-  SingleGroup single;
-  return Engine::plan(engine_config(config, model), {&single, &single, &single, &single}, pool).str();
+  return Engine::plan(engine_config(config, model), PlannedRanks(config.parallel).groups(), pool).str();
+}
+
+std::string resolved(const RunConfig& config, const std::string& recipe) {
+  return cat("# ", recipe, ", recipe hash ", recipe_hash(config), "\n", dump_recipe(config));
+}
+
+/// Rank 0 checks the recipe before the others look at it, so that what is wrong with it is told once.
+int train(const std::string& recipe, const std::vector<std::string>& overrides, Ranks& ranks) {
+  if (ranks.rank() != 0) ranks.meet();
+  const RunConfig config = load_recipe(recipe, overrides, ranks.size());
+  const ModelConfig model = read_model(config, recipe);
+  validate(config, model, recipe, ranks.size());
+  if (ranks.rank() == 0) {
+    print(resolved(config, recipe));
+    ranks.meet();
+  }
+  return run_training(config, model, ranks) == TrainEnd::stopped ? kStopped : kDone;
 }
 
 }  // namespace
@@ -35,15 +52,21 @@ int cmd_train(CommandLine& line) {
   line.example("trireme train recipes/poetry-tiny.yaml train.max_steps=500 optimizer.lr=6e-4");
   if (!line.parse()) return kDone;
 
-  const RunConfig config = load_recipe(recipe, overrides);
-  const ModelConfig model = read_model(config, recipe);
-  validate(config, model, recipe);
-  print(cat("# ", recipe, ", recipe hash ", recipe_hash(config), "\n", dump_recipe(config)));
   if (dry_run) {
-    print(planned(config, model));
+    const RunConfig config = load_recipe(recipe, overrides);
+    const ModelConfig model = read_model(config, recipe);
+    validate(config, model, recipe, config.parallel.world_size());
+    print(cat(resolved(config, recipe), planned(config, model)));
     return kDone;
   }
-  return run_training(config, model) == TrainEnd::stopped ? kStopped : kDone;
+  Ranks ranks(read_environment());
+  try {
+    return ranks.guarded([&] { return train(recipe, overrides, ranks); });
+  } catch (const PeerError& e) {
+    if (ranks.rank() == 0) throw;
+    log_info(e.what());  // one rank's failure is told once, not by all
+    return kFailed;
+  }
 }
 
 }  // namespace trireme

@@ -89,7 +89,9 @@ void add_training(Fields& out, RunConfig& c) {
 
 void add_layout(Fields& out, RunConfig& c) {
   ParallelConfig& p = c.parallel;
-  out.push_back(integer_field("parallel.data", p.data, kRanks, "Replicas that train on different samples."));
+  out.push_back(integer_field("parallel.data", p.data, {0, kRanks.high},
+                              "Replicas that train on different samples; default (0): what the other axes leave of the "
+                              "processes."));
   out.push_back(integer_field("parallel.tensor", p.tensor, kRanks, "Ranks that share each matrix."));
   out.push_back(integer_field("parallel.pipeline", p.pipeline, kRanks, "Ranks that share the list of blocks."));
   out.push_back(integer_field("parallel.virtual_pipeline", p.virtual_pipeline, kRanks,

@@ -106,12 +106,14 @@ class Reader {
   std::string where_;
 };
 
-void derive(RunConfig& config, const std::string& recipe_path) {
+void derive(RunConfig& config, const std::string& recipe_path, int world_size) {
   namespace fs = std::filesystem;
   if (config.run.name.empty()) config.run.name = fs::path(recipe_path).stem().string();
   if (config.run.dir.empty()) config.run.dir = "runs/" + config.run.name;
   if (config.tokenizer.path.empty()) config.tokenizer.path = config.run.dir + "/tokenizer";
   if (config.data.prefix.empty()) config.data.prefix = config.run.dir + "/data/tokens";
+  ParallelConfig& p = config.parallel;
+  if (p.data == 0) p.data = std::max<int64_t>(1, world_size / (p.tensor * p.pipeline * p.context));
   if (config.data.global_batch_size == 0) {
     config.data.global_batch_size = config.data.micro_batch_size * config.parallel.data;
   }
@@ -145,10 +147,10 @@ void apply_override(RunConfig& config, const std::string& word) {
   reader.set(key, value);
 }
 
-RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides) {
+RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides, int world_size) {
   RunConfig config = parse_recipe(read_file(path, kLargestRecipe), path);
   for (const std::string& word : overrides) apply_override(config, word);
-  derive(config, path);
+  derive(config, path, world_size);
   return config;
 }
 

@@ -44,7 +44,7 @@ struct RunConfig {
   EvalConfig eval;
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
-  ParallelConfig parallel;
+  ParallelConfig parallel = {.data = 0};  // 0: what the other axes leave of the processes
   PrecisionConfig precision;
   MemoryConfig memory;
   CheckpointConfig checkpoint;
@@ -62,9 +62,10 @@ RunConfig parse_recipe(std::string_view text, const std::string& where);
 /// free text needs no quotes. ConfigError as above, with "command line" for the place.
 void apply_override(RunConfig& config, const std::string& word);
 
-/// Reads the recipe at `path`, applies `overrides` in order, and fills in what follows from other keys: run.name,
-/// run.dir, tokenizer.path, data.prefix, data.global_batch_size. Does not validate.
-RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides);
+/// Reads the recipe at `path`, applies `overrides` in order, and fills in what follows from other keys and from the
+/// number of processes: run.name, run.dir, tokenizer.path, data.prefix, parallel.data, data.global_batch_size. Does not
+/// validate.
+RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides, int world_size = 1);
 
 /// All keys with their values as YAML; parse_recipe reads it back to an equal config.
 std::string dump_recipe(const RunConfig& config);

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "app/make_data.h"
 #include "app/standard_io.h"
@@ -82,15 +83,22 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   return e;
 }
 
-TrainEnd run_training(const RunConfig& config, ModelConfig model) {
-  real_file_system().make_directory(config.run.dir + "/log");
-  const RunLock lock(config.run.dir);
-  set_log_file(config.run.dir + "/log/rank-0.log");
+TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks) {
+  const bool first = ranks.rank() == 0;
+  std::optional<RunLock> lock;
+  if (first) {
+    real_file_system().make_directory(config.run.dir + "/log");
+    lock.emplace(config.run.dir);
+  }
+  ranks.meet();
+  set_log_file(cat(config.run.dir, "/log/rank-", ranks.rank(), ".log"));
   failpoint("run.start");
-  write_file(config.run.dir + "/recipe.yaml", dump_recipe(config));
-  ThreadPool pool(static_cast<int>(config.train.threads));
+  if (first) write_file(config.run.dir + "/recipe.yaml", dump_recipe(config));
+  ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads) : ranks.threads());
 
+  if (!first) ranks.meet();  // rank 0 makes tokenizer and token files, the others find them
   const Tokenizer tokenizer = ensure_data(config, pool);
+  if (first) ranks.meet();
   set_vocabulary(model, tokenizer);
   const IndexedDataset tokens(config.data.prefix, tokenizer.vocab_size());
 
@@ -109,7 +117,7 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model) {
   trainer_config.poison = std::getenv("TRIREME_POISON") != nullptr;
   if (trainer_config.poison) log_info("TRIREME_POISON is set: released activations become NaN");
   take_signals();
-  Trainer trainer(std::move(trainer_config), tokens, pool);
+  Trainer trainer(std::move(trainer_config), ranks.make_groups(config.parallel), tokens, pool);
   log_info(trainer.engine().memory_plan().str());
   if (trainer.steps_done() >= config.train.max_steps)
     log_info(

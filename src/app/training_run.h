@@ -1,7 +1,8 @@
 // From a validated recipe to a finished run: what is missing is made (tokenizer, token files), the run folder is set up
-// and guarded, signals are taken, training runs.
+// and guarded, signals are taken, training runs. Of several ranks, rank 0 makes what there is one of.
 #pragma once
 
+#include "app/ranks.h"
 #include "app/run_config.h"
 #include "models/config.h"
 #include "train/trainer.h"
@@ -11,7 +12,7 @@ namespace trireme {
 /// The engine's part of a recipe. model.vocab_size must be set.
 EngineConfig engine_config(const RunConfig& config, const ModelConfig& model);
 
-/// Trains to the end or until SIGINT or SIGTERM. A second process in the same run folder is refused with a ConfigError.
-TrainEnd run_training(const RunConfig& config, ModelConfig model);
+/// Trains to the end or until SIGINT or SIGTERM. A second run in the same folder is refused with a ConfigError.
+TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks);
 
 }  // namespace trireme

@@ -61,15 +61,24 @@ void check_model(Problems& problems, const RunConfig& c, const ModelConfig& mode
   }
 }
 
-void check_layout(Problems& problems, const RunConfig& c) {
+/// The ranks of a layout must be the processes that were started.
+void check_processes(Problems& problems, const ParallelConfig& p, int64_t world_size) {
+  if (p.world_size() == world_size) return;
+  add(problems, "parallel.data x tensor x pipeline x context = ", p.data, " x ", p.tensor, " x ", p.pipeline, " x ",
+      p.context, " needs ", p.world_size(), " processes, but there ", world_size == 1 ? "is " : "are ", world_size,
+      "; start them with `trireme launch --nproc-per-node ", p.world_size(),
+      " -- train ...`, or change the layout (parallel.data may be left out)");
+}
+
+void check_layout(Problems& problems, const RunConfig& c, int64_t world_size) {
   const ParallelConfig& p = c.parallel;
-  const auto only_one = [&](const char* key, int64_t size) {
-    if (size > 1) add(problems, "parallel.", key, " = ", size, " is not supported by this version; set it to 1");
-  };
-  only_one("data", p.data);
-  only_one("tensor", p.tensor);
-  only_one("pipeline", p.pipeline);
-  only_one("context", p.context);
+  check_processes(problems, p, world_size);
+  if (p.context > 1) add(problems, "parallel.context = ", p.context, " is not supported by this version; set it to 1");
+  if (p.sequence_parallel && p.tensor > 1)
+    add(problems, "parallel.sequence_parallel is not supported by this version; set it to false");
+  if (p.zero_stage >= 2 && p.pipeline > 1)
+    add(problems, "parallel.zero_stage = ", p.zero_stage, " with parallel.pipeline = ", p.pipeline,
+        " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1");
   if (p.zero_stage > 0 && p.data == 1) {
     add(problems, "parallel.zero_stage = ", p.zero_stage, " has no effect with parallel.data = 1; set it to 0");
   }
@@ -94,13 +103,13 @@ ModelConfig read_model(const RunConfig& config, const std::string& where) {
   }
 }
 
-void validate(const RunConfig& config, const ModelConfig& model, const std::string& where) {
+void validate(const RunConfig& config, const ModelConfig& model, const std::string& where, int64_t world_size) {
   Problems problems;
   check_schedule(problems, config, model);
   check_batch(problems, config);
   check_data(problems, config);
   check_model(problems, config, model);
-  check_layout(problems, config);
+  check_layout(problems, config, world_size);
   if (problems.empty()) return;
   std::string text = where + ":";
   for (const std::string& problem : problems) text += cat(problems.size() > 1 ? "\n  " : " ", problem);

@@ -12,7 +12,7 @@ namespace trireme {
 ModelConfig read_model(const RunConfig& config, const std::string& where);
 
 /// ConfigError that lists every broken rule, one a line, beginning with `where` (the recipe's path).
-/// `config` as load_recipe gives it, `model` from read_model.
-void validate(const RunConfig& config, const ModelConfig& model, const std::string& where);
+/// `config` as load_recipe gives it, `model` from read_model, `world_size` the number of processes.
+void validate(const RunConfig& config, const ModelConfig& model, const std::string& where, int64_t world_size = 1);
 
 }  // namespace trireme

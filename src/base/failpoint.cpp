@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "base/error.h"
@@ -11,7 +12,13 @@
 namespace trireme {
 namespace detail {
 
-const bool kFailpointSet = std::getenv("TRIREME_FAILPOINT") != nullptr;
+const bool kFailpointSet = [] {
+  const char* text = std::getenv("TRIREME_FAILPOINT");
+  if (text == nullptr) return false;
+  const std::string_view rank = std::strrchr(text, '@') == nullptr ? "" : std::strrchr(text, '@') + 1;
+  const char* own = std::getenv("RANK");
+  return rank.empty() || (own != nullptr && rank == own);
+}();
 
 }  // namespace detail
 
@@ -23,9 +30,9 @@ struct Failpoint {
 };
 
 Failpoint read_failpoint() {
-  const std::string text = std::getenv("TRIREME_FAILPOINT");
+  const std::string whole = std::getenv("TRIREME_FAILPOINT"), text = whole.substr(0, whole.rfind('@'));
   const auto refuse = [&] {
-    throw ConfigError(cat("TRIREME_FAILPOINT=", text, ": expected NAME:kill|stop|error|skip[:N]"));
+    throw ConfigError(cat("TRIREME_FAILPOINT=", text, ": expected NAME:kill|stop|error|skip[:N][@RANK]"));
   };
   Failpoint point;
   const size_t colon = text.find(':');

@@ -1,6 +1,6 @@
 // Named places at which a test ends, stops or fails the process, so that kills hit the phase that they are meant for.
-// Off unless TRIREME_FAILPOINT=NAME:ACTION[:N] is set when the program starts; then the N-th pass (default: the first)
-// of the place NAME does ACTION:
+// Off unless TRIREME_FAILPOINT=NAME:ACTION[:N][@RANK] is set when the program starts; then the N-th pass (default: the
+// first) of the place NAME does ACTION, with @RANK only where the variable RANK is that number:
 //   kill, stop   SIGKILL or SIGSTOP to this process
 //   error        throws IoError
 //   skip         failpoint() is true, at every pass: the caller leaves out what follows

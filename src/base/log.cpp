@@ -32,13 +32,14 @@ spdlog::level::level_enum initial_level() {
 
 /// The one process-wide state of the program: stderr is process-wide too.
 struct Log {
+  spdlog::sink_ptr console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   std::shared_ptr<spdlog::sinks::dist_sink_mt> sinks = std::make_shared<spdlog::sinks::dist_sink_mt>();
   spdlog::logger logger{"trireme", sinks};
   std::mutex mutex;
   spdlog::sink_ptr file;
 
   Log() {
-    sinks->add_sink(std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    sinks->add_sink(console);
     logger.set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
     logger.set_level(initial_level());
     logger.flush_on(spdlog::level::debug);
@@ -57,6 +58,8 @@ void log(LogLevel level, const std::string& text) {
 }
 
 void set_log_level(LogLevel level) { Log::get().logger.set_level(spdlog_level(level)); }
+
+void set_console_level(LogLevel level) { Log::get().console->set_level(spdlog_level(level)); }
 
 void set_log_file(const std::string& path) {
   Log& log = Log::get();

@@ -15,6 +15,8 @@ inline void log_error(const std::string& text) { log(LogLevel::error, text); }
 
 /// Lines below `level` are dropped (default info; TRIREME_LOG=debug|info|warn|error at start).
 void set_log_level(LogLevel level);
+/// Of those, stderr gets the lines from `level` on; a file still gets all.
+void set_console_level(LogLevel level);
 /// Also writes every line to `path` (appended). Replaces an earlier file; empty: none.
 void set_log_file(const std::string& path);
 

@@ -15,13 +15,17 @@
 
 namespace trireme {
 
+/// How much of a checkpoint is looked at when it is opened: every byte, or sizes only (where another rank has read
+/// all).
+enum class Check { bytes, sizes };
+
 /// An open checkpoint. Its tensors point into mapped files, which stay as long as this lives.
 class Checkpoint {
  public:
   using Tensors = std::map<std::string, StoredTensor>;
 
   /// Opens and checks the checkpoint in `folder`.
-  Checkpoint(const std::string& folder, ThreadPool* pool);
+  Checkpoint(const std::string& folder, ThreadPool* pool, Check check = Check::bytes);
 
   const std::string& path() const { return path_; }
   const Manifest& manifest() const { return manifest_; }

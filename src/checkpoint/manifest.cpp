@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -103,7 +104,7 @@ Shape shape_from(const Json& json, DType dtype) {
   return shape;
 }
 
-TensorRecord tensor_from(const Json& json, const std::vector<FileRecord>& files) {
+TensorRecord tensor_from(const Json& json, const std::vector<FileRecord>& files, bool whole_tensors) {
   TensorRecord tensor;
   tensor.name = json.at("name").as_string();
   const auto fail = [&](const std::string& why) { throw ConfigError(cat("tensor ", tensor.name, ": ", why)); };
@@ -128,13 +129,14 @@ TensorRecord tensor_from(const Json& json, const std::vector<FileRecord>& files)
     if (__builtin_add_overflow(stored, num_elements(p.box), &stored)) fail("its parts overflow");
     tensor.parts.push_back(p);
   }
-  if (stored != num_elements(whole)) fail(cat("its parts hold ", stored, " of ", num_elements(whole), " elements"));
+  if (whole_tensors && stored != num_elements(whole))
+    fail(cat("its parts hold ", stored, " of ", num_elements(whole), " elements"));
   return tensor;
 }
 
-std::vector<TensorRecord> tensors_from(const Json& json, const std::vector<FileRecord>& files) {
+std::vector<TensorRecord> tensors_from(const Json& json, const std::vector<FileRecord>& files, bool whole_tensors) {
   std::vector<TensorRecord> tensors;
-  for (const Json& tensor : json.items()) tensors.push_back(tensor_from(tensor, files));
+  for (const Json& tensor : json.items()) tensors.push_back(tensor_from(tensor, files, whole_tensors));
   std::vector<std::string_view> names;
   for (const TensorRecord& tensor : tensors) names.push_back(tensor.name);
   std::sort(names.begin(), names.end());
@@ -192,7 +194,7 @@ std::string manifest_text(const Manifest& manifest) {
   return text + trailer_of(text);
 }
 
-Manifest parse_manifest(std::string_view text, const std::string& where) {
+static Manifest parse(std::string_view text, const std::string& where, bool whole_tensors) {
   check_trailer(text, where);
   const Json tree = Json::parse(text, where);
   try {
@@ -207,11 +209,38 @@ Manifest parse_manifest(std::string_view text, const std::string& where) {
     manifest.state_hash = hash_from(tree.at("state_hash").as_string());
     manifest.info = tree.at("info");
     for (const Json& file : tree.at("files").items()) manifest.files.push_back(file_from(file));
-    manifest.weights = tensors_from(tree.at("weights"), manifest.files);
-    manifest.optimizer = tensors_from(tree.at("optimizer"), manifest.files);
+    manifest.weights = tensors_from(tree.at("weights"), manifest.files, whole_tensors);
+    manifest.optimizer = tensors_from(tree.at("optimizer"), manifest.files, whole_tensors);
     return manifest;
   } catch (const ConfigError& e) {
     throw IoError(cat(where, ": ", e.what()));
+  }
+}
+
+Manifest parse_manifest(std::string_view text, const std::string& where) { return parse(text, where, true); }
+Manifest parse_partial_manifest(std::string_view text, const std::string& where) { return parse(text, where, false); }
+
+void merge(Manifest& into, const Manifest& part) {
+  const size_t first_file = into.files.size();
+  into.files.insert(into.files.end(), part.files.begin(), part.files.end());
+  into.state_hash.add(part.state_hash);
+  for (auto [all, added] : {std::pair(&into.weights, &part.weights), std::pair(&into.optimizer, &part.optimizer)}) {
+    std::map<std::string_view, size_t> places;
+    for (size_t i = 0; i < all->size(); ++i) places[(*all)[i].name] = i;
+    const size_t known = all->size();
+    std::vector<TensorRecord> fresh;
+    for (TensorRecord tensor : *added) {
+      for (PartRecord& p : tensor.parts) p.file += first_file;
+      const auto place = places.find(tensor.name);
+      if (place == places.end()) {
+        fresh.push_back(std::move(tensor));
+        continue;
+      }
+      TensorRecord& same = (*all)[place->second];
+      CHECK(place->second < known && same.dtype == tensor.dtype && same.shape == tensor.shape, tensor.name);
+      same.parts.insert(same.parts.end(), tensor.parts.begin(), tensor.parts.end());
+    }
+    all->insert(all->end(), fresh.begin(), fresh.end());
   }
 }
 

@@ -47,4 +47,9 @@ std::string manifest_text(const Manifest& manifest);
 /// Reads and checks such a text: trailer, version, every name, size and box. IoError with `where` and what is wrong.
 Manifest parse_manifest(std::string_view text, const std::string& where);
 
+/// Reads the manifest of one rank's files: tensors may be there in part.
+Manifest parse_partial_manifest(std::string_view text, const std::string& where);
+/// Adds another rank's files, tensors and state hash.
+void merge(Manifest& into, const Manifest& part);
+
 }  // namespace trireme

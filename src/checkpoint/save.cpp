@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <numeric>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
@@ -55,46 +55,70 @@ TensorFile tensor_file(std::string name, std::vector<const NamedTensor*> tensors
 /// All that will be written, so that its size is known before the first byte is.
 struct SavePlan {
   std::vector<TensorFile> weights;
-  TensorFile optimizer;
+  std::vector<TensorFile> optimizer;                       // one, or none where this rank has no state
   std::vector<std::pair<std::string, std::string>> texts;  // name and content of each small file
 
   uint64_t bytes() const {
-    uint64_t sum = optimizer.plan.file_bytes;
+    uint64_t sum = 0;
     for (const TensorFile& file : weights) sum += file.plan.file_bytes;
+    for (const TensorFile& file : optimizer) sum += file.plan.file_bytes;
     for (const auto& [name, text] : texts) sum += text.size();
     return sum;
   }
 };
 
-SavePlan plan_save(const CheckpointContent& content) {
-  SavePlan plan;
+/// The small files of rank 0: all but the index of the weights.
+void plan_texts(SavePlan& plan, const CheckpointContent& content) {
   for (const std::string& path : content.files)
     plan.texts.emplace_back(std::filesystem::path(path).filename().string(), read_file(path));
   plan.texts.emplace_back(kConfigName, content.config.dump(2) + "\n");
   plan.texts.emplace_back(kTrainerStateName, content.trainer_state.dump(2) + "\n");
+}
 
+/// This rank's files of weights, named among those of all ranks, and on rank 0 the index where there are several.
+void plan_weights(SavePlan& plan, const CheckpointContent& content, Group& ranks) {
   std::vector<uint64_t> sizes;
   for (const NamedTensor& t : content.weights) {
     CHECK(num_elements(t.box) == t.shape.numel(), t.name, " is not whole");
     sizes.push_back(static_cast<uint64_t>(t.shape.numel() * dtype_size(t.dtype)));
   }
-  const std::vector<std::vector<size_t>> shards = cut_into_shards(sizes, content.shard_bytes);
-  std::vector<std::vector<std::string>> names(shards.size());
+  std::vector<std::vector<size_t>> shards;
+  if (!sizes.empty() || ranks.size() == 1) shards = cut_into_shards(sizes, content.shard_bytes);
+
+  // A line a tensor: its shard among this rank's, its size, its name.
+  std::string listing;
+  for (size_t k = 0; k < shards.size(); ++k)
+    for (const size_t i : shards[k]) listing += cat(k, " ", sizes[i], " ", content.weights[i].name, "\n");
+  std::vector<std::vector<std::string>> names;
+  uint64_t total = 0;
+  size_t first = 0;  // of this rank's shards
+  const std::vector<std::string> listings = gather_texts(ranks, listing);
+  for (size_t r = 0; r < listings.size(); ++r) {
+    const size_t begin = names.size();
+    if (static_cast<int>(r) == ranks.rank()) first = begin;
+    std::istringstream lines(listings[r]);
+    size_t shard = 0;
+    uint64_t size = 0;
+    for (std::string name; lines >> shard >> size && std::getline(lines >> std::ws, name); total += size) {
+      names.resize(std::max(names.size(), begin + shard + 1));
+      names[begin + shard].push_back(name);
+    }
+  }
+  const size_t count = std::max<size_t>(names.size(), 1);
   for (size_t k = 0; k < shards.size(); ++k) {
     std::vector<const NamedTensor*> tensors;
-    for (const size_t i : shards[k]) {
-      tensors.push_back(&content.weights[i]);
-      names[k].push_back(content.weights[i].name);
-    }
-    plan.weights.push_back(tensor_file(shard_name(k, shards.size()), std::move(tensors)));
+    for (const size_t i : shards[k]) tensors.push_back(&content.weights[i]);
+    plan.weights.push_back(tensor_file(shard_name(first + k, count), std::move(tensors)));
   }
-  if (shards.size() > 1)
-    plan.texts.emplace_back(kIndexName, index_text(names, std::accumulate(sizes.begin(), sizes.end(), uint64_t{0})));
+  if (ranks.rank() == 0 && count > 1) plan.texts.emplace_back(kIndexName, index_text(names, total));
+}
 
+void plan_optimizer(SavePlan& plan, const CheckpointContent& content, Group& ranks) {
   std::vector<const NamedTensor*> state;
   for (const NamedTensor& t : content.optimizer) state.push_back(&t);
-  plan.optimizer = tensor_file("optimizer.safetensors", std::move(state));
-  return plan;
+  const std::string name =
+      ranks.size() == 1 ? "optimizer.safetensors" : cat("optimizer-rank-", ranks.rank(), ".safetensors");
+  if (!state.empty() || ranks.size() == 1) plan.optimizer.push_back(tensor_file(name, std::move(state)));
 }
 
 /// Writes the files of one checkpoint and gathers its manifest.
@@ -176,45 +200,90 @@ void write_files(const SavePlan& plan, Writer& writer) {
   for (const auto& [name, text] : plan.texts) writer.write_text(name, text);
   Records weights, optimizer;
   for (const TensorFile& file : plan.weights) writer.write_tensors(file, weights);
-  writer.write_tensors(plan.optimizer, optimizer);
+  for (const TensorFile& file : plan.optimizer) writer.write_tensors(file, optimizer);
   writer.manifest().weights = values_of(std::move(weights));
   writer.manifest().optimizer = values_of(std::move(optimizer));
 }
 
-}  // namespace
-
-SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const CheckpointContent& content,
-                                FileSystem& fs, ThreadPool* pool) {
+/// Rank 0's preparation: room, and a new folder, whose path it returns.
+std::string make_folder(const std::string& run_dir, int64_t step, uint64_t bytes, FileSystem& fs) {
   try {
     remove_leftovers(run_dir, fs);
   } catch (const IoError& e) {
     log_warn(cat("remains of an earlier save stay: ", e.what()));
   }
-  const SavePlan plan = plan_save(content);
-  const std::string folder = new_checkpoint_path(run_dir, step);
-  fs.require_space(checkpoints_folder(run_dir), plan.bytes() + kSpareBytes);
+  std::string folder = new_checkpoint_path(run_dir, step);
+  fs.require_space(checkpoints_folder(run_dir), bytes + kSpareBytes);
   fs.make_directory(folder);
+  return folder;
+}
 
-  Writer writer(folder, fs, pool);
-  writer.manifest().step = step;
-  writer.manifest().info = content.info;
-  writer.manifest().state_hash = hash_text(kTrainerStateName, content.trainer_state.dump());
-  write_files(plan, writer);
+/// The last step, by which the folder becomes a checkpoint.
+void write_manifest(const std::string& run_dir, const std::string& folder, const Manifest& manifest, FileSystem& fs) {
   sync_folders(run_dir, folder, fs);
   failpoint("checkpoint.before_manifest");
-  const std::string manifest = cat(folder, "/", kManifestName);
+  const std::string path = cat(folder, "/", kManifestName);
   try {
-    write_file(manifest, manifest_text(writer.manifest()), fs);
+    write_file(path, manifest_text(manifest), fs);
   } catch (const IoError&) {
     // Renamed, but perhaps not durable: nobody may take for saved what was reported as failed.
     try {
-      fs.remove(manifest);
+      fs.remove(path);
     } catch (const IoError&) {  // it was not renamed yet
     }
     throw;
   }
   failpoint("checkpoint.after_manifest");
-  return {folder, writer.manifest().state_hash, plan.bytes()};
+}
+
+}  // namespace
+
+SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const CheckpointContent& content,
+                                FileSystem& fs, ThreadPool* pool, Group& ranks) {
+  const bool first = ranks.rank() == 0;
+  SavePlan plan;
+  std::string folder;
+  do_together(ranks, [&] {
+    if (first) plan_texts(plan, content);
+  });
+  plan_weights(plan, content, ranks);
+  plan_optimizer(plan, content, ranks);
+  const auto bytes = static_cast<uint64_t>(ranks.all_reduce(static_cast<double>(plan.bytes()), ReduceOp::sum));
+  do_together(ranks, [&] {
+    if (first) folder = make_folder(run_dir, step, bytes, fs);
+  });
+  folder = broadcast_text(ranks, folder, 0);
+
+  Writer writer(folder, fs, pool);
+  if (first) {
+    writer.manifest().step = step;
+    writer.manifest().info = content.info;
+    writer.manifest().state_hash = hash_text(kTrainerStateName, content.trainer_state.dump());
+  }
+  do_together(ranks, [&] {
+    write_files(plan, writer);
+    if (!first) fs.sync_directory(folder);
+  });
+  if (ranks.size() > 1) {
+    const std::vector<std::string> parts = gather_texts(ranks, manifest_text(writer.manifest()));
+    for (size_t r = 0; r < parts.size(); ++r) {
+      Manifest part = parse_partial_manifest(parts[r], cat("the files of rank ", r));
+      if (r == 0)
+        writer.manifest() = std::move(part);
+      else
+        merge(writer.manifest(), part);
+    }
+  }
+  do_together(ranks, [&] {
+    if (first) write_manifest(run_dir, folder, writer.manifest(), fs);
+  });
+  return {folder, writer.manifest().state_hash, bytes};
+}
+
+SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const CheckpointContent& content,
+                                FileSystem& fs, ThreadPool* pool) {
+  SingleGroup alone;
+  return save_checkpoint(run_dir, step, content, fs, pool, alone);
 }
 
 }  // namespace trireme

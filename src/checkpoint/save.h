@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/thread_pool.h"
 #include "checkpoint/tensor_io.h"
+#include "comm/group.h"
 
 namespace trireme {
 
@@ -43,5 +44,11 @@ struct SavedCheckpoint {
 /// first tensor with a NaN or Inf.
 SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const CheckpointContent& content,
                                 FileSystem& fs, ThreadPool* pool);
+
+/// The same by many ranks into one folder that all of them see. Each writes files of its own with the tensors of its
+/// `content`; together these must be whole. Config, trainer_state, info and files are rank 0's, and it writes the
+/// manifest. Where one fails, all throw. What is returned is of the whole checkpoint.
+SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const CheckpointContent& content,
+                                FileSystem& fs, ThreadPool* pool, Group& ranks);
 
 }  // namespace trireme

@@ -10,8 +10,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "checkpoint/model_io.h"
-#include "checkpoint/save.h"
+#include "checkpoint/ranks.h"
 #include "checkpoint/store.h"
 #include "data/loader.h"
 #include "ops/matmul.h"
@@ -46,22 +45,64 @@ bool is_inside(const std::string& path, const std::string& folder) {
   return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
-std::string state_name(const AdamW::Piece& piece) { return cat(piece.param->spec.name, ".", piece.kind); }
-
-/// The piece as a tensor of the parameter's shape; this process holds parameters whole.
-Tensor whole_values(const AdamW::Piece& piece) {
-  CHECK(piece.param_begin == 0 && piece.values.numel() == piece.param->spec.shape.numel(), piece.param->spec.name,
-        " is sharded");
-  return piece.values.reshape(piece.param->spec.shape);
+/// State under its parameter's name, which for a copy on another pipeline stage is its owner's.
+std::string state_name(const ParamTable& params, const AdamW::Piece& piece) {
+  return cat(tie_owner(params, *piece.param).spec.name, ".", piece.kind);
 }
+
+/// What rank 0 tells about the steps: rows, curves, a bar, lines.
+class Records {
+ public:
+  Records(const TrainerConfig& config, int64_t steps_done)
+      : config_(config),
+        metrics_(config.run_dir + "/metrics.jsonl", steps_done),
+        progress_(stderr, config.log.progress && isatty(STDERR_FILENO) == 1, steps_done, config.train.max_steps,
+                  now_seconds()) {
+    if (config.log.tensorboard) events_.emplace(config.run_dir, steps_done);
+  }
+
+  LogWindow::Machine& machine() { return machine_; }
+
+  void add(const StepRecord& record) {
+    metrics_.append(record);
+    failpoint("train.row");
+    if (events_) write_events(*events_, record);
+    window_.add(record);
+    progress_.update(record.step, record.loss, record.tokens_per_second(), now_seconds());
+    if (record.step % config_.log.every == 0 || record.step == config_.train.max_steps) {
+      machine_.peak_bytes = peak_memory_bytes();
+      say(window_.line(machine_));
+    }
+    if (record.eval_loss)
+      say(cat("step ", record.step, ": validation loss ", number(*record.eval_loss, 5), ", perplexity ",
+              number(std::exp(*record.eval_loss), 4)));
+  }
+  /// Before something else is printed.
+  void clear() { progress_.clear(); }
+  void finish() { progress_.finish(); }
+
+ private:
+  void say(const std::string& line) {
+    progress_.clear();
+    log_info(line);
+  }
+
+  const TrainerConfig& config_;
+  MetricsWriter metrics_;
+  std::optional<EventsWriter> events_;
+  Progress progress_;
+  LogWindow window_;
+  LogWindow::Machine machine_;
+};
 
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool& pool)
+Trainer::Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool)
     : config_(std::move(config)),
       tokens_(tokens),
       pool_(pool),
-      engine_(config_.engine, Groups::alone(single_), pool),
+      groups_(groups),
+      engine_(config_.engine, groups, pool),
       spikes_(config_.train.spike_z_score, config_.train.spike_window) {
   if (config_.eval.every > 0) require_evaluation(tokens_, validation_part(), config_.data);
   engine_.set_poison(config_.poison);
@@ -93,8 +134,9 @@ Json Trainer::trainer_state() const {
   return state;
 }
 
-/// From the run's own newest checkpoint; without one from what checkpoint.resume names, or from nothing.
-void Trainer::restore() {
+/// The path of the checkpoint to go on from, every byte of which is good: the run's own newest one; without one what
+/// checkpoint.resume names; empty where there is neither.
+std::string Trainer::checkpoint_to_resume() const {
   const std::string& resume = config_.checkpoint.resume;
   if (resume == "none" && !list_checkpoints(config_.run_dir).empty())
     throw ConfigError(
@@ -106,13 +148,16 @@ void Trainer::restore() {
     if (is_inside(resume, checkpoints_folder(config_.run_dir)) && !is_inside(newest->path(), resume))
       throw ConfigError(cat(resume, " is not the newest checkpoint of ", config_.run_dir, ", which is ", newest->path(),
                             "; to go back, remove the newer ones or use another run.dir"));
-    restore_from(*newest);
-    saved_step_ = step_;
-  } else if (resume == "auto" || resume == "none") {
-    engine_.initialise();
-  } else {
-    restore_from(Checkpoint(resume, &pool_));
+    return newest->path();
   }
+  return resume == "auto" || resume == "none" ? "" : Checkpoint(resume, &pool_).path();
+}
+
+void Trainer::restore() {
+  const std::string path = broadcast_text(*groups_.world, first_rank() ? checkpoint_to_resume() : std::string(), 0);
+  if (path.empty()) return engine_.initialise();
+  restore_from(Checkpoint(path, &pool_, Check::sizes));
+  if (is_inside(path, checkpoints_folder(config_.run_dir))) saved_step_ = step_;
 }
 
 void Trainer::restore_from(const Checkpoint& checkpoint) {
@@ -129,14 +174,13 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
     throw ConfigError(cat(checkpoint.path(), " was trained with train.seed=", state.at("seed").as_integer(),
                           ", the recipe has ", config_.train.seed));
 
-  read_model_weights(config_.engine.model, engine_.params(),
-                     [&](const std::string& name) -> std::optional<StoredTensor> {
-                       const auto found = checkpoint.weights().find(name);
-                       return found == checkpoint.weights().end() ? std::nullopt : std::optional(found->second);
-                     });
+  restore_weights(config_.engine.model, engine_.params(), engine_.param_store(),
+                  [&](const std::string& name) -> std::optional<StoredTensor> {
+                    const auto found = checkpoint.weights().find(name);
+                    return found == checkpoint.weights().end() ? std::nullopt : std::optional(found->second);
+                  });
   engine_.weights_changed();
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces())
-    checkpoint.optimizer(state_name(piece)).read(whole_values(piece));
+  restore_optimizer(checkpoint);
   step_ = state.at("step").as_integer();
   if (!failpoint("restore.samples")) samples_ = state.at("samples").as_integer();
   trained_tokens_ = state.at("tokens").as_integer();
@@ -144,18 +188,45 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
   log_info(cat("continuing from ", checkpoint.path(), " after step ", step_));
 }
 
-void Trainer::save() {
+void Trainer::restore_optimizer(const Checkpoint& checkpoint) {
+  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) {
+    const StoredTensor& stored = checkpoint.optimizer(state_name(engine_.params(), piece));
+    if (!(stored.shape == piece.param->spec.shape))
+      throw IoError(cat(stored.file, ": tensor ", stored.name, ": expected shape ", piece.param->spec.shape.str(),
+                        ", found ", stored.shape.str()));
+    for (const GlobalPart& part : global_parts(*piece.param, piece.param_begin, piece.values))
+      stored.read(part.values, part.box);
+  }
+}
+
+/// What this rank writes. State that several ranks hold is written by one of them.
+CheckpointContent Trainer::content(std::deque<Buffer>& memory) {
+  const ModelLayout& layout = engine_.layout();
   CheckpointContent content;
-  content.weights = model_weights(config_.engine.model, engine_.params());
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces())
-    content.optimizer.push_back(named(state_name(piece), whole_values(piece)));
+  content.weights = collect_weights(config_.engine.model, engine_.params(), engine_.param_store(), layout, *groups_.tp,
+                                    {layout.rank, layout.num_ranks}, memory);
+  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) {
+    const ParamSpec& spec = piece.param->spec;
+    const bool copy = !spec.tied_to.empty() || (spec.split.dim < 0 && groups_.tp->rank() != 0) ||
+                      (layout.zero_stage == 0 && spec.unit % layout.num_ranks != layout.rank);
+    if (copy) continue;
+    for (const GlobalPart& part : global_parts(*piece.param, piece.param_begin, piece.values))
+      content.optimizer.push_back(named_box(state_name(engine_.params(), piece), part.values, spec.shape, part.box));
+  }
   content.config = config_.engine.model.to_json();
   content.trainer_state = trainer_state();
   content.info = config_.info;
   content.files = config_.files;
+  return content;
+}
+
+void Trainer::save() {
   const double begin = now_seconds();
-  const SavedCheckpoint saved = save_checkpoint(config_.run_dir, step_, content, real_file_system(), &pool_);
+  std::deque<Buffer> memory;
+  const SavedCheckpoint saved =
+      save_checkpoint(config_.run_dir, step_, content(memory), real_file_system(), &pool_, *groups_.world);
   saved_step_ = step_;
+  if (!first_rank()) return;
   log_info(cat("saved ", saved.path, " (", human_bytes(static_cast<double>(saved.bytes)), ", ",
                number(now_seconds() - begin, 2), " s, state hash ", saved.state_hash.str(), ")"));
   tidy();
@@ -187,7 +258,7 @@ DocumentRange Trainer::validation_part() const {
 }
 
 double Trainer::evaluate() {
-  return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches).loss;
+  return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches, *groups_.dp).loss;
 }
 
 StepRecord Trainer::train_step(std::span<const Batch> batches) {
@@ -198,10 +269,9 @@ StepRecord Trainer::train_step(std::span<const Batch> batches) {
                             {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size}, step_);
   failpoint("train.update");
   record.skipped = spikes_.is_spike(record.loss);
-  if (record.skipped)
+  if (record.skipped && first_rank())
     log_warn(cat("step ", step_ + 1, ": loss ", number(record.loss, 5), " is a spike; the update is left out"));
-  else
-    engine_.update(step_, record.lr, record.grad_norm);
+  if (!record.skipped) engine_.update(step_, record.lr, record.grad_norm);
   failpoint("train.updated");
   ++step_;
   samples_ += config_.data.global_batch_size;
@@ -212,29 +282,36 @@ StepRecord Trainer::train_step(std::span<const Batch> batches) {
   return record;
 }
 
+/// All ranks stop after the same step, whichever got the signal.
+bool Trainer::must_stop(const std::atomic<int>& stop) const {
+  return groups_.world->all_reduce(stop.load() != 0 ? 1.0 : 0.0, ReduceOp::max) > 0;
+}
+
 TrainEnd Trainer::run(const std::atomic<int>& stop) {
   const int64_t last = config_.train.max_steps;
-  MetricsWriter metrics(config_.run_dir + "/metrics.jsonl", step_);
-  std::optional<EventsWriter> events;
-  if (config_.log.tensorboard) events.emplace(config_.run_dir, step_);
-  Progress progress(stderr, config_.log.progress && isatty(STDERR_FILENO) == 1, step_, last, now_seconds());
-  LogWindow window;
-  LogWindow::Machine machine;
-  machine.gemm_rate = measure_gemm_rate(pool_);
-  log_info(cat("products by ", matmul_library(), ": ", number(machine.gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
+  std::optional<Records> records;
+  if (first_rank()) records.emplace(config_, step_);
+  const double gemm_rate = measure_gemm_rate(pool_);
+  log_info(cat("products by ", matmul_library(), ": ", number(gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
                " threads"));
-  machine.flops_per_token =
-      engine_.memory_plan().model_flops / static_cast<double>(config_.engine.tokens() * config_.engine.micro_batches);
+  if (records) {
+    const double step_tokens = static_cast<double>(config_.data.global_batch_size * config_.data.sequence_length);
+    records->machine().ranks = groups_.world->size();
+    records->machine().gemm_rate = gemm_rate;
+    records->machine().flops_per_token = engine_.memory_plan().model_flops / step_tokens;
+  }
   std::unique_ptr<SampleOrder> order =
       make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
   const int64_t steps_per_epoch = std::max<int64_t>(1, order->samples_per_epoch() / config_.data.global_batch_size);
   Loader loader(std::move(order), {.sequence_length = config_.data.sequence_length,
                                    .micro_batch_size = config_.data.micro_batch_size,
                                    .global_batch_size = config_.data.global_batch_size,
+                                   .dp_rank = groups_.dp->rank(),
+                                   .dp_size = groups_.dp->size(),
                                    .first_sample = samples_,
                                    .num_steps = last - step_});
 
-  while (step_ < last && stop.load() == 0) {
+  while (step_ < last && !must_stop(stop)) {
     const double begin = now_seconds();
     failpoint("train.step");
     StepRecord record = train_step(loader.next());
@@ -243,31 +320,16 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     record.reader_ms = 1e3 * loader.wait_seconds();
     record.step_ms = 1e3 * (now_seconds() - begin);
     if (config_.eval.every > 0 && (step_ % config_.eval.every == 0 || step_ == last)) record.eval_loss = evaluate();
-
-    metrics.append(record);
-    failpoint("train.row");
-    if (events) write_events(*events, record);
-    window.add(record);
-    progress.update(step_, record.loss, record.tokens_per_second(), now_seconds());
-    if (step_ % config_.log.every == 0 || step_ == last) {
-      machine.peak_bytes = peak_memory_bytes();
-      progress.clear();
-      log_info(window.line(machine));
-    }
-    if (record.eval_loss) {
-      progress.clear();
-      log_info(cat("step ", step_, ": validation loss ", number(*record.eval_loss, 5), ", perplexity ",
-                   number(std::exp(*record.eval_loss), 4)));
-    }
+    if (records) records->add(record);
     if (config_.checkpoint.every > 0 && step_ % config_.checkpoint.every == 0 && step_ < last) {
-      progress.clear();
+      if (records) records->clear();
       save_or_warn();
     }
   }
-  progress.finish();
+  if (records) records->finish();
   if (saved_step_ != step_)
     save();
-  else
+  else if (first_rank())
     tidy();  // the process that saved this step may have been killed before it could
   return step_ < last ? TrainEnd::stopped : TrainEnd::finished;
 }

@@ -1,13 +1,16 @@
-// The training loop of one process: data in, steps, evaluation, log, checkpoints, resume, signals. Everything that
-// decides numbers lives in Engine; everything that is written lives in its own file here.
+// The training loop of a rank: data in, steps, evaluation, log, checkpoints, resume, signals. Everything that decides
+// numbers lives in Engine; everything that is written lives in its own file here. All ranks run the same loop; what is
+// written once, rank 0 writes.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "checkpoint/config.h"
+#include "checkpoint/save.h"
 #include "data/config.h"
 #include "data/sampler.h"
 #include "train/config.h"
@@ -36,33 +39,38 @@ enum class TrainEnd { finished, stopped };
 
 class Trainer {
  public:
-  /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one. ConfigError where
-  /// that belongs to another model or data order.
-  Trainer(TrainerConfig config, const IndexedDataset& tokens, ThreadPool& pool);
+  /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one: rank 0 chooses
+  /// and checks it. ConfigError where that belongs to another model or data order.
+  Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool);
 
   const Engine& engine() const { return engine_; }
   int64_t steps_done() const { return step_; }
 
-  /// Trains up to train.max_steps. Where `stop` becomes non-zero, the step at hand is finished, a checkpoint saved, and
-  /// `stopped` returned. IoError where two checkpoints in a row, or the last one, could not be saved.
+  /// Trains up to train.max_steps. Where `stop` becomes non-zero on any rank, all finish the step at hand, a checkpoint
+  /// is saved, and `stopped` returned. IoError where two checkpoints in a row, or the last one, could not be saved.
   TrainEnd run(const std::atomic<int>& stop);
 
  private:
+  bool first_rank() const { return groups_.world->rank() == 0; }
+  std::string checkpoint_to_resume() const;
   void restore();
   void restore_from(const class Checkpoint& checkpoint);
+  void restore_optimizer(const class Checkpoint& checkpoint);
   Json trainer_state() const;
   Json data_identity() const;
+  CheckpointContent content(std::deque<Buffer>& memory);
   void save();
   void tidy();
   void save_or_warn();
   double evaluate();
+  bool must_stop(const std::atomic<int>& stop) const;
   DocumentRange validation_part() const;
   StepRecord train_step(std::span<const Batch> batches);
 
   TrainerConfig config_;
   const IndexedDataset& tokens_;
   ThreadPool& pool_;
-  SingleGroup single_;
+  Groups groups_;
   Engine engine_;
   SpikeDetector spikes_;
   int64_t step_ = 0;     // updates done

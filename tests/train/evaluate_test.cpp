@@ -35,7 +35,8 @@ class EvaluateTest : public ::testing::Test {
     Engine engine(c, groups, pool);
     engine.initialise();
     const IndexedDataset tokens(dir.path("tokens"), 51);
-    return evaluate_part(engine, tokens, part, {.sequence_length = length, .micro_batch_size = batch}, max_batches);
+    return evaluate_part(engine, tokens, part, {.sequence_length = length, .micro_batch_size = batch}, max_batches,
+                         single);
   }
 
   /// Sum of the losses of a window's targets: logits of a plain forward pass, softmax in double.

@@ -1,0 +1,82 @@
+#include "app/ranks.h"
+
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+
+#include "base/log.h"
+#include "launch/report.h"
+
+namespace trireme {
+namespace {
+
+std::vector<int> all_ranks(int size) {
+  std::vector<int> ranks(static_cast<size_t>(size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
+}
+
+/// A rank's groups; `make` is called in the same order on all ranks.
+Groups groups_on(const Mesh& mesh, int rank, const std::function<Group*(const std::vector<int>& ranks)>& make) {
+  Groups groups;
+  groups.world = make(all_ranks(mesh.world_size()));
+  groups.tp = make(mesh.peers(Axis::tensor, rank));
+  groups.pp = make(mesh.peers(Axis::pipeline, rank));
+  groups.dp = make(mesh.peers(Axis::data, rank));
+  return groups;
+}
+
+int threads_of(const std::optional<Launched>& launched) {
+  return launched ? default_threads([](const char* name) { return std::getenv(name); },
+                                    launched->world.place.local_world_size)
+                  : 0;
+}
+
+}  // namespace
+
+Mesh mesh_of(const ParallelConfig& p) {
+  return {.pp = static_cast<int>(p.pipeline),
+          .dp = static_cast<int>(p.data),
+          .cp = static_cast<int>(p.context),
+          .tp = static_cast<int>(p.tensor)};
+}
+
+Ranks::Ranks(std::optional<Launched> launched) : launched_(std::move(launched)), threads_(threads_of(launched_)) {
+  if (!launched_) return;
+  if (rank() != 0) set_console_level(LogLevel::warn);  // what all ranks do, rank 0 tells
+  try {
+    world_ = std::make_unique<ProcessWorld>(launched_->world);
+  } catch (const std::exception& e) {
+    report_failure(rank(), e.what());
+    throw;
+  }
+  everyone_ = world_->group(all_ranks(size()));
+}
+
+void Ranks::meet() {
+  if (everyone_) everyone_->barrier();
+}
+
+const Groups& Ranks::make_groups(const ParallelConfig& parallel) {
+  const Mesh mesh = mesh_of(parallel);
+  CHECK(mesh.world_size() == size(), "a layout of ", mesh.world_size(), " ranks on ", size());
+  groups_ = groups_on(mesh, rank(), [&](const std::vector<int>& ranks) -> Group* {
+    if (!world_) return &single_;
+    return owned_.emplace_back(world_->group(ranks)).get();
+  });
+  return groups_;
+}
+
+void Ranks::fail(const std::string& why) noexcept {
+  if (!world_) return;
+  report_failure(rank(), why);
+  world_->fail(why);
+}
+
+PlannedRanks::PlannedRanks(const ParallelConfig& parallel) {
+  groups_ = groups_on(mesh_of(parallel), 0, [&](const std::vector<int>& ranks) {
+    return owned_.emplace_back(std::make_unique<PlanGroup>(0, static_cast<int>(ranks.size()))).get();
+  });
+}
+
+}  // namespace trireme
