@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
+#include <fstream>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -192,7 +191,10 @@ std::string Card::str() const { return cat("rank ", rank, " (pid ", pid, " on ",
 std::string host_identity() {
   char space[64] = {};
   if (readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0) space[0] = '\0';
-  return cat(trim(read_file("/proc/sys/kernel/random/boot_id", 256)), " ", space);
+  std::string boot;  // files of /proc have no size that read_file could go by
+  if (!(std::ifstream("/proc/sys/kernel/random/boot_id") >> boot))
+    throw IoError("cannot read /proc/sys/kernel/random/boot_id, by which ranks know whether they share a host");
+  return cat(boot, " ", space);
 }
 
 Roster rendezvous(const WorldOptions& options, Card mine) {

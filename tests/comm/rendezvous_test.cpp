@@ -35,6 +35,13 @@ class RankZero {
   std::thread thread_;
 };
 
+TEST(Rendezvous, AHostIsKnownByItsBootAndItsProcesses) {
+  const std::string host = host_identity();
+  EXPECT_EQ(host.find(' '), 36u) << host;  // a UUID
+  EXPECT_NE(host.find("pid:["), std::string::npos) << host;
+  EXPECT_LT(host.size(), sizeof Card().host);
+}
+
 TEST(Rendezvous, MissingRanksAreNamed) {
   WorldOptions zero = world_options(0, 4, testing::free_port()), two = world_options(2, 4, zero.place.master_port);
   zero.timeout_seconds = 0.5;
