@@ -44,7 +44,7 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
   config.sequence_length = data.sequence_length;
   config.micro_batches = 0;
   SingleGroup single;
-  Engine engine(config, {&single, &single, &single, &single}, pool);
+  Engine engine(config, Groups::alone(single), pool);
   const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });
   return evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0, single);

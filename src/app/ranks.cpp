@@ -1,7 +1,6 @@
 #include "app/ranks.h"
 
 #include <cstdlib>
-#include <functional>
 #include <numeric>
 
 #include "base/log.h"
@@ -14,16 +13,6 @@ std::vector<int> all_ranks(int size) {
   std::vector<int> ranks(static_cast<size_t>(size));
   std::iota(ranks.begin(), ranks.end(), 0);
   return ranks;
-}
-
-/// A rank's groups; `make` is called in the same order on all ranks.
-Groups groups_on(const Mesh& mesh, int rank, const std::function<Group*(const std::vector<int>& ranks)>& make) {
-  Groups groups;
-  groups.world = make(all_ranks(mesh.world_size()));
-  groups.tp = make(mesh.peers(Axis::tensor, rank));
-  groups.pp = make(mesh.peers(Axis::pipeline, rank));
-  groups.dp = make(mesh.peers(Axis::data, rank));
-  return groups;
 }
 
 int threads_of(const std::optional<Launched>& launched) {
@@ -60,7 +49,7 @@ void Ranks::meet() {
 const Groups& Ranks::make_groups(const ParallelConfig& parallel) {
   const Mesh mesh = mesh_of(parallel);
   CHECK(mesh.world_size() == size(), "a layout of ", mesh.world_size(), " ranks on ", size());
-  groups_ = groups_on(mesh, rank(), [&](const std::vector<int>& ranks) -> Group* {
+  groups_ = trireme::make_groups(mesh, rank(), [&](const std::vector<int>& ranks, Channel) -> Group* {
     if (!world_) return &single_;
     return owned_.emplace_back(world_->group(ranks)).get();
   });
@@ -74,7 +63,7 @@ void Ranks::fail(const std::string& why) noexcept {
 }
 
 PlannedRanks::PlannedRanks(const ParallelConfig& parallel) {
-  groups_ = groups_on(mesh_of(parallel), 0, [&](const std::vector<int>& ranks) {
+  groups_ = make_groups(mesh_of(parallel), 0, [&](const std::vector<int>& ranks, Channel) {
     return owned_.emplace_back(std::make_unique<PlanGroup>(0, static_cast<int>(ranks.size()))).get();
   });
 }

@@ -7,7 +7,7 @@ namespace {
 constexpr std::array<std::string_view, 2> kDeviceNames = {"cpu", "cuda"};                     // as DeviceKind
 constexpr std::array<std::string_view, 3> kParamDtypes = {"float32", "bfloat16", "float16"};  // as DType
 
-constexpr Bounds kRanks = {1, 1 << 20};
+constexpr Bounds kRanks = {1, 1 << 15};  // of an axis: products of four fit into 63 bits
 
 using Fields = std::vector<Field>;
 

@@ -76,6 +76,8 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   e.precision = c.precision;
   e.memory = c.memory;
   e.zero_stage = static_cast<int>(c.parallel.zero_stage);
+  e.virtual_pipeline = static_cast<int>(c.parallel.virtual_pipeline);
+  e.sequence_parallel = c.parallel.sequence_parallel;
   e.micro_batch_size = c.data.micro_batch_size;
   e.sequence_length = c.data.sequence_length;
   e.micro_batches = static_cast<int>(c.data.global_batch_size / (c.data.micro_batch_size * c.parallel.data));

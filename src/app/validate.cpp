@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "optim/schedule.h"
+#include "train/layout_rules.h"
 
 namespace trireme {
 namespace {
@@ -70,17 +71,17 @@ void check_processes(Problems& problems, const ParallelConfig& p, int64_t world_
       " -- train ...`, or change the layout (parallel.data may be left out)");
 }
 
-void check_layout(Problems& problems, const RunConfig& c, int64_t world_size) {
+void check_layout(Problems& problems, const RunConfig& c, const ModelConfig& model, int64_t world_size) {
   const ParallelConfig& p = c.parallel;
   check_processes(problems, p, world_size);
-  if (p.context > 1) add(problems, "parallel.context = ", p.context, " is not supported by this version; set it to 1");
-  if (p.sequence_parallel && p.tensor > 1)
-    add(problems, "parallel.sequence_parallel is not supported by this version; set it to false");
-  if (p.zero_stage >= 2 && p.pipeline > 1)
-    add(problems, "parallel.zero_stage = ", p.zero_stage, " with parallel.pipeline = ", p.pipeline,
-        " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1");
-  if (p.zero_stage > 0 && p.data == 1) {
-    add(problems, "parallel.zero_stage = ", p.zero_stage, " has no effect with parallel.data = 1; set it to 0");
+  for (const std::string& problem : layout_problems({.parallel = p,
+                                    .model = &model,
+                                    .micro_batch_size = c.data.micro_batch_size,
+                                    .sequence_length = c.data.sequence_length}))
+    add(problems, problem);
+  if (p.zero_stage > 0 && p.data * p.context == 1) {
+    add(problems, "parallel.zero_stage = ", p.zero_stage,
+        " has no effect with parallel.data = 1 and parallel.context = 1; set it to 0");
   }
   if (p.sequence_parallel && p.tensor == 1) {
     add(problems, "parallel.sequence_parallel has no effect with parallel.tensor = 1; set it to false");
@@ -109,7 +110,7 @@ void validate(const RunConfig& config, const ModelConfig& model, const std::stri
   check_batch(problems, config);
   check_data(problems, config);
   check_model(problems, config, model);
-  check_layout(problems, config, world_size);
+  check_layout(problems, config, model, world_size);
   if (problems.empty()) return;
   std::string text = where + ":";
   for (const std::string& problem : problems) text += cat(problems.size() > 1 ? "\n  " : " ", problem);

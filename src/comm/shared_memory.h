@@ -12,7 +12,7 @@
 
 namespace trireme {
 
-constexpr size_t kLanes = 8;                    // groups a rank may be in
+constexpr size_t kLanes = 12;                   // groups a rank may be in
 constexpr size_t kSlotBytes = size_t{1} << 18;  // of a lane's buffer: what a rank shows at a time
 constexpr size_t kRingBytes = size_t{1} << 20;  // of messages on their way from one rank to another
 constexpr size_t kCacheLine = 64;

@@ -177,6 +177,11 @@ TEST(RunConfig, WhatFollowsFromOtherKeysIsFilledIn) {
   c = load_recipe(dir.path("tiny.yaml"), words);
   EXPECT_EQ(c.tokenizer.path, "x/tokenizer");
   EXPECT_EQ(c.data.global_batch_size, 8);
+  c = load_recipe(dir.path("tiny.yaml"), none, 4);
+  EXPECT_EQ(c.parallel.data, 4);
+  const std::vector<std::string> tensor = {"parallel.tensor=2"};
+  EXPECT_EQ(load_recipe(dir.path("tiny.yaml"), tensor, 4).parallel.data, 2);
+  EXPECT_EQ(load_recipe(dir.path("tiny.yaml"), tensor).parallel.data, 1);
   EXPECT_THROW(load_recipe(dir.path("absent.yaml"), none), IoError);
 }
 

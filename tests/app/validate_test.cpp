@@ -15,6 +15,7 @@ RunConfig good() {
   c.model["preset"] = "gpt2-124m";
   c.data.source = "x.txt";
   c.data.global_batch_size = 16;
+  c.parallel.data = 1;
   c.tokenizer.vocab_size = 50257;
   return c;
 }
@@ -46,10 +47,11 @@ TEST(Validate, EveryCrossRuleNamesItsKeys) {
       {"data.source=", "there is nothing to train on"},
       {"data.sequence_length=1025", "data.sequence_length (1025) is above the model's 1024 learned positions"},
       {"model.vocab_size=100", "model.vocab_size (100) is below tokenizer.vocab_size (50257)"},
-      {"parallel.data=2", "parallel.data = 2 is not supported by this version"},
-      {"parallel.tensor=2", "parallel.tensor = 2 is not supported by this version"},
-      {"parallel.pipeline=2", "parallel.pipeline = 2 is not supported by this version"},
-      {"parallel.context=2", "parallel.context = 2 is not supported by this version"},
+      {"parallel.data=2", "= 2 x 1 x 1 x 1 needs 2 processes, but there is 1; start them with `trireme launch"},
+      {"parallel.tensor=2", "= 1 x 2 x 1 x 1 needs 2 processes"},
+      {"parallel.pipeline=2", "= 1 x 1 x 2 x 1 needs 2 processes"},
+      {"parallel.context=2", "= 1 x 1 x 1 x 2 needs 2 processes"},
+      {"parallel.virtual_pipeline=2", "parallel.virtual_pipeline=2 has no effect"},
       {"parallel.zero_stage=1", "parallel.zero_stage = 1 has no effect"},
       {"parallel.sequence_parallel=true", "parallel.sequence_parallel has no effect"},
       {"model.n_head=7", "model.n_head is 7, which does not divide n_embd 768"},
@@ -61,6 +63,21 @@ TEST(Validate, EveryCrossRuleNamesItsKeys) {
     EXPECT_EQ(text.rfind("r.yaml: ", 0), 0U) << word << ": " << text;
     EXPECT_NE(text.find(expected), std::string::npos) << word << ": " << text;
   }
+}
+
+TEST(Validate, TheRanksOfALayoutAreTheProcessesThatWereStarted) {
+  RunConfig config = good();
+  config.parallel = {.data = 2, .tensor = 2, .zero_stage = 3};
+  const ModelConfig model = read_model(config, "r.yaml");
+  EXPECT_NO_THROW(validate(config, model, "r.yaml", 4));
+  EXPECT_THROW(validate(config, model, "r.yaml", 2), ConfigError);
+  EXPECT_THROW(validate(config, model, "r.yaml", 8), ConfigError);
+}
+
+TEST(Validate, ALayoutThatTheEngineRefusesIsRefusedBeforeStart) {
+  RunConfig config = good();
+  config.parallel = {.data = 2, .pipeline = 2, .zero_stage = 2};
+  EXPECT_NE(refusal(config).find("parallel.zero_stage=2 with parallel.pipeline=2 is not supported"), std::string::npos);
 }
 
 TEST(Validate, EvaluationNeedsAValidationShare) {
@@ -86,7 +103,7 @@ TEST(Validate, AllBrokenRulesAreListedAtOnce) {
   config.parallel.tensor = 4;
   const std::string text = refusal(config);
   EXPECT_NE(text.find("schedule.min_lr"), std::string::npos);
-  EXPECT_NE(text.find("parallel.tensor"), std::string::npos);
+  EXPECT_NE(text.find("needs 4 processes"), std::string::npos);
 }
 
 TEST(Validate, ARecipeWithoutAModelIsRefused) {

@@ -28,7 +28,7 @@ void expect_planned_step(const ModelConfig& model, const Case& c) {
   config.micro_batch_size = c.batch;
   config.sequence_length = kLength;
   config.micro_batches = c.micro_batches;
-  Engine engine(config, {&single, &single, &single, &single}, pool);
+  Engine engine(config, Groups::alone(single), pool);
   engine.initialise();
   const testing::TokenBatches data(model.vocab_size, c.batch, kLength, c.micro_batches);
   int64_t before = 0;

@@ -91,6 +91,9 @@ TEST_F(Parallel, EveryLayoutTrainsLikeOneProcess) {
       {4, {"parallel.tensor=2", "parallel.zero_stage=1"}},
       {4, {"parallel.data=2", "parallel.pipeline=2", "parallel.zero_stage=1"}},
       {4, {"parallel.zero_stage=2"}},
+      {2, {"parallel.context=2"}},
+      {4, {"parallel.context=2", "parallel.tensor=2", "parallel.sequence_parallel=true"}},
+      {2, {"parallel.pipeline=2", "parallel.virtual_pipeline=2"}},
   };
   int i = 0;
   for (const Layout& layout : layouts) {
@@ -121,7 +124,7 @@ TEST_F(Parallel, ACheckpointOfOneLayoutIsLoadedByAnyOther) {
   const std::string saved = train("saved", {4, {"parallel.tensor=2", "parallel.pipeline=2"}});
   const std::string state = verified(saved), checkpoint = list_checkpoints(saved)[0].path;
   const std::vector<std::string> from = {"checkpoint.resume=" + checkpoint};
-  const Layout layouts[] = {{1, {}}, {4, {"parallel.zero_stage=3"}}, {2, {"parallel.tensor=2"}}};
+  const Layout layouts[] = {{1, {}}, {4, {"parallel.zero_stage=3"}}, {4, {"parallel.tensor=2", "parallel.context=2"}}};
   std::vector<std::vector<double>> next;
   for (size_t i = 0; i < std::size(layouts); ++i) {
     SCOPED_TRACE(i);
