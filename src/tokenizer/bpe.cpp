@@ -29,10 +29,15 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
   slots_.resize(size);
   mask_ = size - 1;
   shift_ = 64 - std::countr_zero(size);
+  const size_t bits = std::max<size_t>(size * 4, 64);
+  filter_.resize(bits / 64);
+  filter_shift_ = 64 - std::countr_zero(bits);
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const uint64_t key = pair_key(merges[rank].left, merges[rank].right);
     size_t i = slot_of(key);
     while (slots_[i].link != kNoLink) i = (i + 1) & mask_;
+    const uint64_t bit = (key * kMix) >> filter_shift_;
+    filter_[bit / 64] |= uint64_t{1} << (bit % 64);
     slots_[i] = {key, uint64_t{rank} << 32 | static_cast<uint32_t>(merges[rank].product)};
   }
 }
@@ -50,6 +55,7 @@ void TokenTable::add(std::string_view token, int32_t id) {
   const auto hash = static_cast<uint32_t>(std::hash<std::string_view>()(token));
   Slot& slot = slots_[index_of(token, hash)];
   if (slot.id < 0) slot = {token, hash, id};
+  empty_ = false;
 }
 
 int32_t TokenTable::find(std::string_view token) const {
@@ -60,10 +66,10 @@ Bpe::Bpe(const TokenizerSpec& spec)
     : byte_level_(spec.model.byte_level),
       byte_fallback_(spec.model.byte_fallback),
       fuse_unk_(spec.model.fuse_unk),
-      ignore_merges_(spec.model.ignore_merges),
       unk_(spec.model.unk),
       merges_(spec.merges),
-      vocabulary_(byte_level_ && !ignore_merges_ ? 0 : spec.tokens.size()) {
+      vocabulary_(byte_level_ ? 0 : spec.tokens.size()),
+      unreachable_(0) {
   byte_ids_.fill(-1);
   const std::vector<std::string>& vocabulary = byte_level_ ? spec.tokens : spec.model.spellings;
   for (size_t id = vocabulary.size(); id-- > 0;) {
@@ -71,20 +77,49 @@ Bpe::Bpe(const TokenizerSpec& spec)
     const std::string& token = vocabulary[id];
     if (token.empty() || std::binary_search(spec.special.begin(), spec.special.end(), as_id)) continue;
     if (byte_level_ && token.size() == 1) byte_ids_[static_cast<uint8_t>(token[0])] = as_id;
-    if (!byte_level_ || ignore_merges_) vocabulary_.add(token, as_id);
+    if (!byte_level_) vocabulary_.add(token, as_id);
   }
-  if (byte_level_) return;
-  for (int byte = 0; byte < 256; ++byte) byte_ids_[static_cast<size_t>(byte)] = vocabulary_.find(byte_token(byte));
+  if (!byte_level_) {
+    for (int byte = 0; byte < 256; ++byte) byte_ids_[static_cast<size_t>(byte)] = vocabulary_.find(byte_token(byte));
+  } else if (std::count(byte_ids_.begin(), byte_ids_.end(), -1) == 0) {
+    byte_links_.reserve(size_t{1} << 16);
+    for (const int32_t left : byte_ids_) {
+      for (const int32_t right : byte_ids_) byte_links_.push_back(merges_.find(left, right));
+    }
+    char_starts_ =
+        CharStarts(spec, [this](std::vector<int32_t>& out, std::string_view bytes) { apply_bytes(out, bytes); });
+  }
+  if (spec.model.ignore_merges) add_unreachable(vocabulary, spec.special);
+}
+
+/// Nearly every token is what the merges make of its own bytes, so few need to be looked up.
+void Bpe::add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<int32_t>& special) {
+  std::vector<int32_t> found, ids;
+  BpeScratch scratch;
+  for (size_t id = vocabulary.size(); id-- > 0;) {
+    const auto as_id = static_cast<int32_t>(id);
+    if (vocabulary[id].empty() || std::binary_search(special.begin(), special.end(), as_id)) continue;
+    ids.clear();
+    merge(ids, vocabulary[id], scratch);
+    if (ids.size() != 1 || ids[0] != as_id) found.push_back(as_id);
+  }
+  unreachable_ = TokenTable(found.size());
+  for (const int32_t id : found) unreachable_.add(vocabulary[static_cast<size_t>(id)], id);
 }
 
 void Bpe::apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
-  if (ignore_merges_) {
-    if (const int32_t id = vocabulary_.find(piece); id >= 0) return out.push_back(id);
+  if (!unreachable_.empty()) {
+    if (const int32_t id = unreachable_.find(piece); id >= 0) return out.push_back(id);
   }
+  merge(out, piece, scratch);
+}
+
+void Bpe::merge(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
+  if (piece.size() <= kShortPiece && !byte_links_.empty()) return apply_bytes(out, piece);
   if (scratch.ids.size() < piece.size()) scratch.ids.resize(std::max(piece.size(), kShortPiece));
   const size_t n = byte_level_ ? byte_symbols(scratch.ids, piece) : character_symbols(scratch.ids, piece);
   if (n <= kShortPiece) {
-    merge_short(out, n, scratch);
+    apply_short(out, n, scratch);
   } else {
     merge_long(out, n, scratch);
   }
@@ -122,23 +157,61 @@ size_t Bpe::character_symbols(std::vector<int32_t>& ids, std::string_view piece)
   return n;
 }
 
-void Bpe::merge_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const {
-  scratch.links.resize(kShortPiece);
-  int32_t* ids = scratch.ids.data();
-  Link* links = scratch.links.data();  // links[i] joins ids[i] and ids[i + 1]
-  for (size_t i = 0; i + 1 < n; ++i) links[i] = merges_.find(ids[i], ids[i + 1]);
-
-  while (n > 1) {
-    const auto at = static_cast<size_t>(std::min_element(links, links + n - 1) - links);
-    if (links[at] == kNoLink) break;
-    ids[at] = product_of(links[at]);
-    std::copy(ids + at + 2, ids + n, ids + at + 1);
-    std::copy(links + at + 1, links + n - 1, links + at);
-    --n;
-    if (at + 1 < n) links[at] = merges_.find(ids[at], ids[at + 1]);
-    if (at > 0) links[at - 1] = merges_.find(ids[at - 1], ids[at]);
+void Bpe::apply_bytes(std::vector<int32_t>& out, std::string_view piece) const {
+  int32_t ids[kShortPiece];
+  Link links[kShortPiece];
+  const bool ascii = static_cast<uint8_t>(piece.back()) < 0x80;
+  if (const size_t symbols = ascii ? 0 : char_starts_.symbols(ids, piece); symbols != 0) {
+    for (size_t i = 0; i + 1 < symbols; ++i) links[i] = merges_.find(ids[i], ids[i + 1]);
+    return merge_short(out, ids, links, symbols);
   }
-  out.insert(out.end(), ids, ids + n);
+  const size_t n = piece.size();
+  const auto* bytes = reinterpret_cast<const uint8_t*>(piece.data());
+  for (size_t i = 0; i < n; ++i) ids[i] = byte_ids_[bytes[i]];
+  for (size_t i = 0; i + 1 < n; ++i) links[i] = byte_links_[size_t{bytes[i]} << 8 | bytes[i + 1]];
+  merge_short(out, ids, links, n);
+}
+
+void Bpe::apply_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const {
+  Link links[kShortPiece];
+  int32_t* ids = scratch.ids.data();
+  for (size_t i = 0; i + 1 < n; ++i) links[i] = merges_.find(ids[i], ids[i + 1]);
+  merge_short(out, ids, links, n);
+}
+
+/// links[i] joins ids[i] and what follows it. Swallowed symbols stay in their places without a link: passing over them
+/// costs less than closing the gaps.
+void Bpe::merge_short(std::vector<int32_t>& out, int32_t* ids, Link* links, size_t n) const {
+  if (n == 0) return;
+  uint8_t previous[kShortPiece], next[kShortPiece + 1];
+  for (size_t i = 0; i < n; ++i) {
+    previous[i] = static_cast<uint8_t>(i - 1);
+    next[i] = static_cast<uint8_t>(i + 1);
+  }
+  links[n - 1] = kNoLink;
+  for (;;) {
+    size_t at = 0;
+    Link best = links[0];
+    for (size_t i = 1; i < n; ++i) {
+      at = links[i] < best ? i : at;
+      best = links[i] < best ? links[i] : best;
+    }
+    if (best == kNoLink) break;
+    const size_t gone = next[at], behind = next[gone];
+    ids[at] = product_of(best);
+    ids[gone] = -1;
+    links[gone] = kNoLink;
+    next[at] = static_cast<uint8_t>(behind);
+    links[at] = kNoLink;
+    if (behind < n) {
+      previous[behind] = static_cast<uint8_t>(at);
+      links[at] = merges_.find(ids[at], ids[behind]);
+    }
+    if (at > 0) links[previous[at]] = merges_.find(ids[previous[at]], ids[at]);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    if (ids[i] >= 0) out.push_back(ids[i]);
+  }
 }
 
 void Bpe::merge_long(std::vector<int32_t>& out, size_t count, BpeScratch& scratch) const {

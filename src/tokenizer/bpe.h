@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/char_starts.h"
 #include "tokenizer/spec.h"
 
 namespace trireme {
@@ -17,13 +18,16 @@ namespace trireme {
 using Link = uint64_t;
 inline constexpr Link kNoLink = ~Link{0};
 
-/// Links by pair of ids: open addressing, at most half full.
+/// Links by pair of ids: open addressing, at most half full. Most pairs that are asked for have none; a filter of a bit
+/// a hash, which stays in a core's own cache where the table does not, answers for nearly all of those.
 class MergeTable {
  public:
   explicit MergeTable(const std::vector<Merge>& merges);
 
   Link find(int32_t left, int32_t right) const {
     const uint64_t key = pair_key(left, right);
+    const uint64_t bit = (key * kMix) >> filter_shift_;
+    if ((filter_[bit / 64] >> (bit % 64) & 1) == 0) return kNoLink;
     for (size_t i = slot_of(key);; i = (i + 1) & mask_) {
       if (slots_[i].key == key) return slots_[i].link;
       if (slots_[i].link == kNoLink) return kNoLink;
@@ -39,11 +43,13 @@ class MergeTable {
   static uint64_t pair_key(int32_t left, int32_t right) {
     return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
   }
-  size_t slot_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_); }
+  static constexpr uint64_t kMix = 0x9E3779B97F4A7C15;
+  size_t slot_of(uint64_t key) const { return static_cast<size_t>((key * kMix) >> shift_); }
 
   std::vector<Slot> slots_;
+  std::vector<uint64_t> filter_;
   size_t mask_;
-  int shift_;
+  int shift_, filter_shift_;
 };
 
 /// Ids by the bytes of their token: open addressing, at most half full.
@@ -51,6 +57,7 @@ class TokenTable {
  public:
   explicit TokenTable(size_t capacity);
 
+  bool empty() const { return empty_; }
   /// `token` must stay where it is. Of two equal tokens the first stays.
   void add(std::string_view token, int32_t id);
   /// The id, or -1.
@@ -65,6 +72,7 @@ class TokenTable {
   size_t index_of(std::string_view token, uint32_t hash) const;
 
   std::vector<Slot> slots_;
+  bool empty_ = true;
 };
 
 /// Working memory of Bpe::apply, kept by the caller so that no piece allocates.
@@ -75,7 +83,6 @@ struct BpeScratch {
     Link link;  // of this node and the next one
   };
   std::vector<int32_t> ids;
-  std::vector<Link> links;
   std::vector<Node> nodes;
   std::vector<uint64_t> heap;  // rank << 32 | index of the left node
 };
@@ -89,17 +96,24 @@ class Bpe {
   void apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
 
  private:
+  void merge(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
+  void add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<int32_t>& special);
   size_t byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
   size_t character_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
-  void merge_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const;
+  void apply_bytes(std::vector<int32_t>& out, std::string_view piece) const;
+  void apply_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const;
+  void merge_short(std::vector<int32_t>& out, int32_t* ids, Link* links, size_t n) const;
   void merge_long(std::vector<int32_t>& out, size_t count, BpeScratch& scratch) const;
 
-  bool byte_level_, byte_fallback_, fuse_unk_, ignore_merges_;
+  bool byte_level_, byte_fallback_, fuse_unk_;
   int32_t unk_;
   std::array<int32_t, 256>
       byte_ids_{};  // of single bytes, or where symbols are characters of <0x00> to <0xFF>; -1: none
   MergeTable merges_;
-  TokenTable vocabulary_;  // empty where nothing is looked up in it
+  CharStarts char_starts_;
+  std::vector<Link> byte_links_;  // by left byte << 8 | right byte; empty unless each byte is a symbol with a token
+  TokenTable vocabulary_;         // where symbols are characters
+  TokenTable unreachable_;        // tokens that the merges make otherwise, where they are to be ignored
 };
 
 }  // namespace trireme

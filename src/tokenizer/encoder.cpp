@@ -9,7 +9,18 @@
 namespace trireme {
 namespace {
 
-constexpr size_t kMaxKeyBytes = 15;
+constexpr size_t kMaxKeyBytes = 23;
+
+/// By length, what is left of three words that hold that many bytes of a piece and whatever follows it.
+struct Masks {
+  uint64_t words[kMaxKeyBytes + 1][3] = {};
+  constexpr Masks() {
+    for (size_t n = 0; n <= kMaxKeyBytes; ++n) {
+      for (size_t byte = 0; byte < n; ++byte) words[n][byte / 8] |= uint64_t{0xFF} << (byte % 8 * 8);
+    }
+  }
+};
+constexpr Masks kMasks;
 
 }  // namespace
 
@@ -72,7 +83,9 @@ void Encoder::encode_piece(std::vector<int32_t>& out, std::string_view piece, co
     return;
   }
   const Key key = key_of(piece, text_end);
-  const uint64_t mixed = (key.low ^ std::rotl(key.high, 29) * 0xBF58476D1CE4E5B9) * 0x9E3779B97F4A7C15;
+  const uint64_t mixed = (key.words[0] ^ std::rotl(key.words[1], 29) * 0xBF58476D1CE4E5B9 ^
+                          std::rotl(key.words[2], 43) * 0x94D049BB133111EB) *
+                         0x9E3779B97F4A7C15;
   Slot& slot = cache_[static_cast<size_t>(mixed >> shift_)];
   if (slot.key == key) {
     for (size_t i = 0; i < kMaxIds && slot.ids[i] >= 0; ++i) out.push_back(slot.ids[i]);
@@ -87,18 +100,17 @@ void Encoder::encode_piece(std::vector<int32_t>& out, std::string_view piece, co
 }
 
 Encoder::Key Encoder::key_of(std::string_view piece, const char* text_end) {
-  uint64_t words[2] = {0, 0};
+  Key key;
   const size_t n = piece.size();
-  if (text_end - piece.data() >= 16) {
-    // Two loads and a mask: copying a variable number of bytes costs more than all the rest of a hit.
-    std::memcpy(words, piece.data(), 16);
-    const uint64_t partial = (uint64_t{1} << (n % 8 * 8)) - 1;
-    words[0] &= n < 8 ? partial : ~uint64_t{0};
-    words[1] &= n < 8 ? 0 : partial;
+  if (text_end - piece.data() >= static_cast<std::ptrdiff_t>(sizeof key.words)) {
+    // Three loads and masks: copying a variable number of bytes costs more than all the rest of a hit.
+    std::memcpy(key.words, piece.data(), sizeof key.words);
+    for (int i = 0; i < 3; ++i) key.words[i] &= kMasks.words[n][i];
   } else {
-    std::memcpy(words, piece.data(), n);
+    std::memcpy(key.words, piece.data(), n);
   }
-  return {words[0], words[1] | uint64_t{n} << 56};
+  key.words[2] |= uint64_t{n} << 56;
+  return key;
 }
 
 }  // namespace trireme

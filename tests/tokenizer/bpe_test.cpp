@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 #include <string>
@@ -19,7 +20,7 @@ Ids merge_by_definition(const TokenizerSpec& spec, std::string_view piece) {
   Ids ids;
   for (const char byte : piece) {
     for (int32_t id = 0; id < 256; ++id) {
-      if (spec.tokens[static_cast<size_t>(id)][0] == byte) ids.push_back(id);
+      if (spec.tokens[static_cast<size_t>(id)] == std::string(1, byte)) ids.push_back(id);
     }
   }
   for (size_t rank = 0; rank < spec.merges.size();) {
@@ -59,6 +60,42 @@ TEST(Bpe, MatchesTheDefinitionOnShortAndLongPieces) {
       Ids ids;
       tokenizer.bpe().apply(ids, piece, scratch);
       ASSERT_EQ(ids, merge_by_definition(tokenizer.spec(), piece)) << piece;
+    }
+  }
+}
+
+TEST(Bpe, MatchesTheDefinitionWhereTokensEndWithinCharacters) {
+  // Few characters with common first and last bytes, so that merges cross their borders in all ways.
+  const std::vector<std::string> characters = {"\u4E2D", "\u4E2E", "\u4F2D", "\u9F8D",    "\u00E9",
+                                               "\u00C9", " ",      "a",      "\U0001F642"};
+  std::mt19937 random(12);
+  const auto draw = [&](size_t size) {
+    std::string text;
+    for (size_t i = 0; i < size; ++i) text += characters[random() % characters.size()];
+    return text;
+  };
+  for (int round = 0; round < 6; ++round) {
+    TokenizerSpec spec;
+    for (int byte = 0; byte < 256; ++byte) spec.tokens.emplace_back(1, static_cast<char>(byte));
+    while (spec.merges.size() < 120) {  // random pairs of neighbours within random text
+      const std::string text = draw(6);
+      const Ids ids = merge_by_definition(spec, text);
+      if (ids.size() < 2) continue;
+      const size_t at = random() % (ids.size() - 1);
+      const auto product = static_cast<int32_t>(spec.tokens.size());
+      spec.tokens.push_back(spec.tokens[static_cast<size_t>(ids[at])] + spec.tokens[static_cast<size_t>(ids[at + 1])]);
+      spec.merges.push_back({ids[at], ids[at + 1], product});
+    }
+    if (round % 2 == 1) std::shuffle(spec.merges.begin(), spec.merges.end(), random);  // parts may come last
+    const Bpe bpe(spec);
+    BpeScratch scratch;
+    for (int i = 0; i < 400; ++i) {
+      std::string piece = draw(1 + random() % 12);
+      if (i % 10 == 0) piece.erase(random() % piece.size(), 1);  // not UTF-8
+      if (piece.empty()) continue;
+      Ids ids;
+      bpe.apply(ids, piece, scratch);
+      ASSERT_EQ(ids, merge_by_definition(spec, piece)) << piece;
     }
   }
 }
