@@ -8,6 +8,8 @@
 namespace trireme {
 namespace {
 
+constexpr size_t kWorthwhile = 64;  // merges, from which on the table is made
+
 constexpr bool continues(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 constexpr bool leads(char byte) { return static_cast<uint8_t>(byte) >= 0xC0; }
 constexpr uint64_t bit_of(char byte) { return uint64_t{1} << (static_cast<uint8_t>(byte) & 63); }
@@ -30,7 +32,7 @@ bool parts_come_first(const TokenizerSpec& spec) {
 }  // namespace
 
 CharStarts::CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone) {
-  if (!parts_come_first(spec)) return;
+  if (spec.merges.size() < kWorthwhile || !parts_come_first(spec)) return;
   entries_.resize(kPoints);
   std::vector<int32_t> ids;
   for (uint32_t point = 0; point < kPoints; ++point) {

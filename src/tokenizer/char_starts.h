@@ -23,7 +23,7 @@ class CharStarts {
   using MergeAlone = std::function<void(std::vector<int32_t>& out, std::string_view bytes)>;
 
   CharStarts() = default;
-  /// Stays empty where the merges do not fulfil the first condition.
+  /// Stays empty where the merges are few or do not fulfil the first condition.
   CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone);
 
   /// Writes the symbols of `piece`, at most one a byte, and returns their number; 0 where it must start from bytes.

@@ -229,11 +229,10 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   check_template(ends.after, spec.tokens.size());
   spec.template_before = std::move(ends.before);
   spec.template_after = std::move(ends.after);
-  for (const auto& [role, content] : added.roles) {
-    const auto found = std::find_if(spec.special.begin(), spec.special.end(), [&](int32_t id) {
-      return vocabulary.spellings()[static_cast<size_t>(id)] == content;
-    });
-    if (found != spec.special.end()) spec.roles[role] = *found;
+  for (const int32_t id : spec.special) {
+    for (const auto& [role, content] : added.roles) {
+      if (vocabulary.spellings()[static_cast<size_t>(id)] == content) spec.roles.emplace(role, id);
+    }
   }
   return spec;
 }

@@ -1,5 +1,6 @@
 #include "tokenizer/normalizer.h"
 
+#include "base/error.h"
 #include "tokenizer/normalize.h"
 
 namespace trireme {
@@ -18,7 +19,7 @@ NormalForm form_of(Kind kind) {
   }
 }
 
-std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content,
+std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content, size_t limit,
                             RegexScratch& scratch) {
   std::string out;
   size_t done = 0;
@@ -27,6 +28,7 @@ std::string replace_matches(const Regex& regex, std::string_view text, std::stri
     if (!match) break;
     out.append(text, done, match->begin - done);
     out += content;
+    check_growth(out.size(), limit);
     done = match->end;
     from = next_search(text, *match);
   }
@@ -35,12 +37,18 @@ std::string replace_matches(const Regex& regex, std::string_view text, std::stri
 
 }  // namespace
 
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+void check_growth(size_t bytes, size_t limit) {
+  if (bytes <= limit) return;
+  throw ConfigError(cat("a replacement of the tokenizer makes more than ", limit, " bytes of a text; is it meant to?"));
+}
+
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content, size_t limit) {
   std::string out;
   size_t done = 0;
   for (size_t at; (at = text.find(pattern, done)) != std::string_view::npos; done = at + pattern.size()) {
     out.append(text, done, at - done);
     out += content;
+    check_growth(out.size(), limit);
   }
   return out.append(text, done);
 }
@@ -64,15 +72,15 @@ bool Normalizer::keeps(const Step& step, std::string_view text) {
   }
 }
 
-std::string Normalizer::run(const Step& step, std::string_view text, RegexScratch& scratch) {
+std::string Normalizer::run(const Step& step, std::string_view text, size_t limit, RegexScratch& scratch) {
   const NormalizerRule& rule = step.rule;
   switch (rule.kind) {
     case Kind::lowercase: return to_lower(text);
     case Kind::strip: return std::string(strip_white(text, rule.left, rule.right));
     case Kind::strip_accents: return strip_accents(text, kData);
     case Kind::prepend: return rule.content + std::string(text);
-    case Kind::replace: return replace_all(text, rule.pattern, rule.content);
-    case Kind::replace_regex: return replace_matches(*step.regex, text, rule.content, scratch);
+    case Kind::replace: return replace_all(text, rule.pattern, rule.content, limit);
+    case Kind::replace_regex: return replace_matches(*step.regex, text, rule.content, limit, scratch);
     default: return normalize(text, form_of(rule.kind), kData);
   }
 }
@@ -81,7 +89,7 @@ std::optional<std::string> Normalizer::apply(std::string_view text, RegexScratch
   std::optional<std::string> out;
   for (const Step& step : steps_) {
     const std::string_view now = out ? *out : text;
-    if (!keeps(step, now)) out = run(step, now, scratch);
+    if (!keeps(step, now)) out = run(step, now, growth_limit(text.size()), scratch);
   }
   return out;
 }

@@ -26,12 +26,19 @@ class Normalizer {
     std::optional<Regex> regex;
   };
   static bool keeps(const Step& step, std::string_view text);
-  static std::string run(const Step& step, std::string_view text, RegexScratch& scratch);
+  static std::string run(const Step& step, std::string_view text, size_t limit, RegexScratch& scratch);
 
   std::vector<Step> steps_;
 };
 
-/// `text` with `content` for every `pattern`, which is not empty.
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content);
+/// How long `bytes` of text may become in one rewriting: far more than any tokenizer in use makes of it, so that a chain
+/// of replacements cannot fill the memory.
+inline size_t growth_limit(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
+
+/// `text` with `content` for every `pattern`, which is not empty. ConfigError where that is longer than `limit`.
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content, size_t limit);
+
+/// ConfigError where `bytes` are more than `limit`.
+void check_growth(size_t bytes, size_t limit);
 
 }  // namespace trireme

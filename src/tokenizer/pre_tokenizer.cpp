@@ -183,6 +183,7 @@ void PreTokenizer::cut(const Step& step, Pieces& pieces, RegexScratch& scratch) 
 }
 
 void PreTokenizer::rewrite(const PieceRule& rule, Pieces& pieces) {
+  const size_t limit = growth_limit(pieces.text.size());
   std::string out;
   out.reserve(pieces.text.size());
   for (size_t i = 0; i < pieces.spans.size(); ++i) {
@@ -190,12 +191,13 @@ void PreTokenizer::rewrite(const PieceRule& rule, Pieces& pieces) {
     const std::string_view piece = std::string_view(pieces.text).substr(span.begin, span.end - span.begin);
     const size_t begin = out.size();
     if (rule.kind == Kind::replace) {
-      out += replace_all(piece, rule.text, rule.content);
+      out += replace_all(piece, rule.text, rule.content, limit);
     } else {
       const bool here = rule.kind == Kind::prefix || (i == 0 && pieces.head);
       if (here && !piece.starts_with(rule.content)) out += rule.content;
       out += piece;
     }
+    check_growth(out.size(), limit);
     span = {begin, out.size()};
   }
   pieces.text = std::move(out);

@@ -85,17 +85,18 @@ void TokenDecoder::read(const JsonNode& node) {
 }
 
 std::string TokenDecoder::apply(std::string_view spelling, bool first) const {
+  const size_t limit = 16 * spelling.size() + 256;  // all tokens of a file stay within a small multiple of it
   std::string out(spelling);
   for (const Step& step : steps_) {
     switch (step.kind) {
       case Step::Kind::byte_fallback:
         if (const int byte = fallback_byte(out); byte >= 0) out = std::string(1, static_cast<char>(byte));
         break;
-      case Step::Kind::replace: out = replace_all(out, step.text, step.content); break;
+      case Step::Kind::replace: out = replace_all(out, step.text, step.content, limit); break;
       case Step::Kind::strip: out = std::string(strip(out, step.text, step.start, step.stop)); break;
       case Step::Kind::metaspace:
         // The first token loses its marks: they stand for the blank that encoding puts before a text.
-        if (!step.text.empty()) out = replace_all(out, step.text, first && !step.content.empty() ? "" : " ");
+        if (!step.text.empty()) out = replace_all(out, step.text, first && !step.content.empty() ? "" : " ", limit);
         break;
       case Step::Kind::join:
         if (!first) out.insert(out.begin(), ' ');

@@ -16,6 +16,13 @@ std::pair<std::string, bool> read_pattern(const JsonNode& node) {
   node.refuse("is neither a String nor a Regex");
 }
 
+/// What is put before every stretch of text: no more than makes sense.
+const std::string& short_text(const JsonNode& node) {
+  constexpr size_t kMost = 256;
+  if (node.text().size() > kMost) node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
+  return node.text();
+}
+
 SplitBehavior read_behavior(const JsonNode& node) {
   constexpr std::pair<const char*, SplitBehavior> kNames[] = {
       {"Removed", SplitBehavior::removed},
@@ -48,7 +55,7 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
   if (type == "Strip") {
     out.push_back({NKind::strip, "", "", node.flag("strip_left", true), node.flag("strip_right", true)});
   } else if (type == "Prepend") {
-    out.push_back({NKind::prepend, "", node.text("prepend")});
+    out.push_back({NKind::prepend, "", short_text(node.at("prepend"))});
   } else if (type == "Replace") {
     const auto [text, regex] = read_pattern(node.at("pattern"));
     if (!regex && text.empty()) return;  // matches nothing
@@ -91,7 +98,7 @@ void add_split(std::vector<PieceRule>& out, const JsonNode& node) {
 }
 
 void add_metaspace(std::vector<PieceRule>& out, const JsonNode& node) {
-  const std::string& replacement = node.text("replacement");
+  const std::string& replacement = short_text(node.at("replacement"));
   std::string scheme = node.flag("add_prefix_space", true) ? "always" : "never";
   if (node.has("prepend_scheme")) scheme = node.text("prepend_scheme");
   if (scheme != "always" && scheme != "first" && scheme != "never") {
