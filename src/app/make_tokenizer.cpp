@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -27,7 +29,9 @@ void save(const Tokenizer& tokenizer, std::string folder) {
 }  // namespace
 
 bool has_tokenizer(const std::string& folder) {
-  return std::filesystem::exists(folder + "/tokenizer.json") || std::filesystem::exists(folder + "/vocab.json");
+  constexpr const char* kNames[] = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "vocabs.txt"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](const char* name) { return std::filesystem::exists(folder + "/" + name); });
 }
 
 Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, const TrainOptions& options,

@@ -24,7 +24,7 @@ int32_t product_of(Link link) { return static_cast<int32_t>(link & 0xFFFFFFFF); 
 
 }  // namespace
 
-MergeTable::MergeTable(const std::vector<Merge>& merges) {
+MergeTable::MergeTable(const std::vector<Merge>& merges, const std::vector<uint32_t>& ranks) {
   const size_t size = std::bit_ceil(std::max<size_t>(merges.size() * 2, 2));
   slots_.resize(size);
   mask_ = size - 1;
@@ -32,13 +32,14 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
   const size_t bits = std::max<size_t>(size * 4, 64);
   filter_.resize(bits / 64);
   filter_shift_ = 64 - std::countr_zero(bits);
-  for (size_t rank = 0; rank < merges.size(); ++rank) {
-    const uint64_t key = pair_key(merges[rank].left, merges[rank].right);
+  for (size_t m = 0; m < merges.size(); ++m) {
+    const uint64_t key = pair_key(merges[m].left, merges[m].right);
+    const uint64_t rank = ranks.empty() ? m : ranks[m];
     size_t i = slot_of(key);
     while (slots_[i].link != kNoLink) i = (i + 1) & mask_;
     const uint64_t bit = (key * kMix) >> filter_shift_;
     filter_[bit / 64] |= uint64_t{1} << (bit % 64);
-    slots_[i] = {key, uint64_t{rank} << 32 | static_cast<uint32_t>(merges[rank].product)};
+    slots_[i] = {key, rank << 32 | static_cast<uint32_t>(merges[m].product)};
   }
 }
 

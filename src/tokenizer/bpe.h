@@ -22,7 +22,8 @@ inline constexpr Link kNoLink = ~Link{0};
 /// a hash, which stays in a core's own cache where the table does not, answers for nearly all of those.
 class MergeTable {
  public:
-  explicit MergeTable(const std::vector<Merge>& merges);
+  /// A merge's rank is its index, or where `ranks` are given, what they say; merges may share one.
+  explicit MergeTable(const std::vector<Merge>& merges, const std::vector<uint32_t>& ranks = {});
 
   Link find(int32_t left, int32_t right) const {
     const uint64_t key = pair_key(left, right);

@@ -1,35 +1,11 @@
 #include "tokenizer/stream_decoder.h"
 
-#include <algorithm>
 #include <string_view>
 #include <utility>
 
-#include "base/strings.h"
+#include "tokenizer/utf8_cut.h"
 
 namespace trireme {
-namespace {
-
-/// Whether `bytes` are a proper beginning of some UTF-8 character. Only the second byte is bound by the
-/// first, and always to a range that contains the lowest or the highest continuation byte.
-bool begins_character(std::string_view bytes) {
-  if (utf8_length(bytes, 0) != 0) return false;
-  for (const char fill : {'\x80', '\xBF'}) {
-    std::string filled(bytes);
-    filled.resize(4, fill);
-    if (utf8_length(filled, 0) > static_cast<int>(bytes.size())) return true;
-  }
-  return false;
-}
-
-/// Bytes at the end of `text` that begin a character: 0 to 3.
-size_t cut_length(std::string_view text) {
-  for (size_t n = std::min<size_t>(3, text.size()); n > 0; --n) {
-    if (begins_character(text.substr(text.size() - n))) return n;
-  }
-  return 0;
-}
-
-}  // namespace
 
 void StreamDecoder::strip_start() {
   const DecodeRules& rules = tokenizer_->spec().decode;
@@ -40,8 +16,7 @@ void StreamDecoder::strip_start() {
 
 std::string StreamDecoder::push(int32_t id) {
   const DecodeRules& rules = tokenizer_->spec().decode;
-  held_ += first_ ? tokenizer_->first_token(id) : tokenizer_->token(id);
-  first_ = false;
+  tokenizer_->decode_next(held_, id, state_);
   if (stripped_ < rules.strip_start) strip_start();
   if (stripped_ < rules.strip_start) return {};  // what is held may be stripped yet
   size_t whole = held_.size() - cut_length(held_);
@@ -58,10 +33,11 @@ std::string StreamDecoder::push(int32_t id) {
 
 std::string StreamDecoder::finish() {
   const DecodeRules& rules = tokenizer_->spec().decode;
+  tokenizer_->decode_end(held_, state_);
   for (int64_t i = 0; i < rules.strip_stop && held_.ends_with(rules.strip); ++i) {
     held_.resize(held_.size() - rules.strip.size());
   }
-  first_ = true;
+  state_ = {};
   stripped_ = 0;
   return std::exchange(held_, {});
 }

@@ -24,8 +24,8 @@ class StreamDecoder {
   void strip_start();
 
   const Tokenizer* tokenizer_;
+  DecodeState state_;
   std::string held_;
-  bool first_ = true;     // no id yet
   int64_t stripped_ = 0;  // characters cut off the begin of the text
 };
 

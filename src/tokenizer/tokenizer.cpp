@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/read.h"
+#include "tokenizer/read_parts.h"
 #include "tokenizer/unicode_ranges.h"
 #include "tokenizer/write.h"
 
@@ -75,8 +76,12 @@ bool is_gpt2(const TokenizerSpec& spec) {
          model.byte_level && !model.ignore_merges && model.unk < 0;
 }
 
-uint64_t fingerprint_of(const TokenizerSpec& spec) {
+uint64_t fingerprint_of(const TokenizerSpec& spec, const std::vector<std::pair<std::string, std::string>>& files) {
   std::vector<std::byte> all;
+  for (const auto& [name, content] : files) {
+    append(all, name);
+    append(all, content);
+  }
   append(all, cat("gpt2 split, Unicode ", kUnicodeVersion));
   for (const std::string& token : spec.tokens) append(all, token);
   append(all, raw(spec.merges));
@@ -87,18 +92,25 @@ uint64_t fingerprint_of(const TokenizerSpec& spec) {
 
 }  // namespace
 
-Tokenizer::Tokenizer(TokenizerSpec spec)
-    : spec_(std::move(spec)),
+Tokenizer::Tokenizer(TokenizerSpec spec) : Tokenizer(TokenizerParts{std::move(spec), nullptr, nullptr, {}}) {}
+
+Tokenizer::Tokenizer(TokenizerParts parts)
+    : spec_(std::move(parts.spec)),
       normalizer_(spec_.normalizer),
       added_(entries_of(spec_, false, normalizer_)),
       added_normalized_(entries_of(spec_, true, normalizer_)),
       pre_tokenizer_(spec_.pieces),
       bpe_(spec_),
-      fingerprint_(fingerprint_of(spec_)) {}
+      model_(std::move(parts.model)),
+      jieba_(std::move(parts.jieba)),
+      files_(std::move(parts.files)),
+      fingerprint_(fingerprint_of(spec_, files_)) {}
 
-Tokenizer Tokenizer::load(const std::string& folder) { return Tokenizer(read_tokenizer(folder)); }
+Tokenizer Tokenizer::load(const std::string& folder) { return Tokenizer(read_parts(folder)); }
 
 void Tokenizer::save(const std::string& folder, FileSystem& fs) const {
+  for (const auto& [name, content] : files_) write_file(cat(folder, "/", name), content, fs);
+  if (!files_.empty()) return;
   if (!is_gpt2(spec_)) {
     throw ConfigError(cat(folder, ": this tokenizer is not of GPT-2's kind, the only one that is written; copy the ",
                           "files that it was read from"));
@@ -116,13 +128,28 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool special) cons
 
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string out;
-  if (!ids.empty()) out = first_token(ids[0]);
-  for (size_t i = 1; i < ids.size(); ++i) out += token(ids[i]);
+  DecodeState state;
+  for (const int32_t id : ids) decode_next(out, id, state);
+  decode_end(out, state);
   const DecodeRules& rules = spec_.decode;
   for (int64_t i = 0; i < rules.strip_start && out.starts_with(rules.strip); ++i) out.erase(0, rules.strip.size());
   for (int64_t i = 0; i < rules.strip_stop && out.ends_with(rules.strip); ++i)
     out.resize(out.size() - rules.strip.size());
   return out;
+}
+
+void Tokenizer::decode_next(std::string& out, int32_t id, DecodeState& state) const {
+  const std::string_view bytes = state.first ? first_token(id) : token(id);
+  state.first = false;
+  if (model_ == nullptr) {
+    out += bytes;
+  } else {
+    model_->decode(out, id, state);
+  }
+}
+
+void Tokenizer::decode_end(std::string& out, DecodeState& state) const {
+  if (model_ != nullptr) model_->finish(out, state);
 }
 
 std::string_view Tokenizer::first_token(int32_t id) const {

@@ -1,35 +1,50 @@
 // The tokenizer room: text to ids and back. A tokenizer is a chain: added tokens are found (added_tokens.h), the text
 // between them is normalized (normalizer.h) and cut into pieces (pre_tokenizer.h, split.h), pieces are merged (bpe.h).
-// It never changes once made, so any number of threads may share one. Bulk encoding keeps an Encoder (encoder.h) a
-// thread, which remembers frequent words.
+// Or it is of another kind (text_model.h). It never changes once made, so any number of threads may share one. Bulk
+// encoding keeps an Encoder (encoder.h) a thread, which remembers frequent words.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/jieba.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
+#include "tokenizer/text_model.h"
 
 namespace trireme {
+
+/// What a tokenizer is made of where a spec is not all.
+struct TokenizerParts {
+  TokenizerSpec spec;
+  std::unique_ptr<const TextModel> model;  // another kind: of the spec count tokens, special and added tokens, roles
+  std::unique_ptr<const Jieba> jieba;      // cuts the text into words, each of which is encoded by itself
+  std::vector<std::pair<std::string, std::string>> files;  // by name: what it was read from
+};
 
 class Tokenizer {
  public:
   explicit Tokenizer(TokenizerSpec spec);
+  explicit Tokenizer(TokenizerParts parts);
 
-  /// Reads a folder: tokenizer.json if there is one, else vocab.json and merges.txt; special tokens also
-  /// from tokenizer_config.json, special_tokens_map.json and added_tokens.json. IoError or ConfigError
+  /// Reads a folder: tokenizer.json if there is one (with jieba's dict.txt and prob_*.py: behind jieba's words), else
+  /// SentencePiece's tokenizer.model, else CPM's vocabs.txt or vocab.txt, else vocab.json and merges.txt; special
+  /// tokens also from tokenizer_config.json, special_tokens_map.json and added_tokens.json. IoError or ConfigError
   /// naming file and line where something is missing, malformed, or of a kind that we do not encode yet.
   static Tokenizer load(const std::string& folder);
   /// Writes all of these files but added_tokens.json into an existing folder, as Hugging Face's
-  /// GPT2TokenizerFast reads them. ConfigError where the tokenizer is of another kind: copy its files instead.
+  /// GPT2TokenizerFast reads them. A tokenizer of another kind writes the files that it was read
+  /// from; ConfigError where it has none.
   void save(const std::string& folder, FileSystem& fs = real_file_system()) const;
 
   int32_t vocab_size() const { return static_cast<int32_t>(spec_.tokens.size()); }
@@ -43,6 +58,10 @@ class Tokenizer {
   std::string_view token(int32_t id) const;
   /// The same of the first token of a text, which some tokenizers spell otherwise.
   std::string_view first_token(int32_t id) const;
+  /// decode() in steps: appends what `id` completes, and at the end of the ids what is left. What DecodeRules strip is
+  /// still there.
+  void decode_next(std::string& out, int32_t id, DecodeState& state) const;
+  void decode_end(std::string& out, DecodeState& state) const;
 
   bool is_special(int32_t id) const;
   /// Id of the special token spelled `text`.
@@ -59,6 +78,8 @@ class Tokenizer {
   const Normalizer& normalizer() const { return normalizer_; }
   const PreTokenizer& pre_tokenizer() const { return pre_tokenizer_; }
   const Bpe& bpe() const { return bpe_; }
+  const TextModel* model() const { return model_.get(); }  // nullptr: the chain above
+  const Jieba* jieba() const { return jieba_.get(); }      // nullptr: text is not cut into words first
 
  private:
   TokenizerSpec spec_;
@@ -66,6 +87,9 @@ class Tokenizer {
   AddedTokens added_, added_normalized_;
   PreTokenizer pre_tokenizer_;
   Bpe bpe_;
+  std::unique_ptr<const TextModel> model_;
+  std::unique_ptr<const Jieba> jieba_;
+  std::vector<std::pair<std::string, std::string>> files_;
   uint64_t fingerprint_;
 };
 

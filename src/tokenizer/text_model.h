@@ -1,0 +1,48 @@
+// The kinds of tokenizer that are not the pipeline of tokenizer.json: how Tokenizer, Encoder and StreamDecoder see
+// them. Vocabulary, special tokens and roles are a TokenizerSpec for every kind.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+/// A part of a text between special tokens.
+struct Stretch {
+  std::string_view text;
+  bool split = false;           // whether special tokens are looked for at all; the next two are false where not
+  bool after_special = false;   // otherwise the text begins here
+  bool before_special = false;  // otherwise the text ends here
+};
+
+/// Encodes on one thread.
+class TextEncoder {
+ public:
+  virtual ~TextEncoder() = default;
+  /// Appends the ids of the stretch, which need not be UTF-8.
+  virtual void encode(std::vector<int32_t>& out, const Stretch& stretch) = 0;
+};
+
+/// What the decoding of an id depends on, but for the id: new for every text.
+struct DecodeState {
+  bool first = true;           // no id yet
+  bool begun = false;          // some text has been put out
+  bool dropped_space = false;  // the dummy space was there and left out
+  std::string bytes;           // of a character that is not complete
+};
+
+/// Never changes; threads share it.
+class TextModel {
+ public:
+  virtual ~TextModel() = default;
+  virtual std::unique_ptr<TextEncoder> encoder() const = 0;
+  /// Appends the text that `id`, which is inside the vocabulary, completes.
+  virtual void decode(std::string& out, int32_t id, DecodeState& state) const = 0;
+  /// Appends what is left at the end of the ids.
+  virtual void finish(std::string& out, DecodeState& state) const = 0;
+};
+
+}  // namespace trireme
