@@ -10,6 +10,7 @@ namespace trireme {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+constexpr size_t kMaxReplacement = 1024;  // bounds what a text may grow to; Unicode's longest has 33
 
 uint32_t read_u32(std::string_view bytes) {
   uint32_t value = 0;
@@ -34,6 +35,14 @@ CharsMap::CharsMap(std::string_view blob, const std::string& where) {
   units_.resize(size / 4);
   for (size_t i = 0; i < units_.size(); ++i) units_[i] = read_u32(blob.substr(4 + 4 * i));
   replacements_ = blob.substr(4 + size);
+  for (size_t begin = 0; begin < replacements_.size();) {
+    const size_t end = std::min(replacements_.find('\0', begin), replacements_.size());
+    if (end - begin > kMaxReplacement) {
+      throw IoError(cat(where, ": precompiled_charsmap has a replacement of ", end - begin, " bytes, at most ",
+                        kMaxReplacement, " are allowed"));
+    }
+    begin = end + 1;
+  }
 }
 
 size_t CharsMap::child(size_t node, char byte) const {
