@@ -17,6 +17,13 @@ add_library(trireme_pcre2 INTERFACE)
 target_include_directories(trireme_pcre2 SYSTEM INTERFACE ${TRIREME_PCRE2_INCLUDE})
 target_link_libraries(trireme_pcre2 INTERFACE ${TRIREME_PCRE2_LIBRARY})
 
+find_package(ZLIB REQUIRED)
+find_path(TRIREME_ZSTD_INCLUDE zstd.h REQUIRED)
+find_library(TRIREME_ZSTD_LIBRARY zstd REQUIRED)
+add_library(trireme_zstd INTERFACE)
+target_include_directories(trireme_zstd SYSTEM INTERFACE ${TRIREME_ZSTD_INCLUDE})
+target_link_libraries(trireme_zstd INTERFACE ${TRIREME_ZSTD_LIBRARY})
+
 find_path(TRIREME_CBLAS_INCLUDE cblas.h PATH_SUFFIXES x86_64-linux-gnu/openblas-pthread openblas-pthread openblas REQUIRED)
 find_library(TRIREME_OPENBLAS_LIBRARY openblas PATH_SUFFIXES openblas-pthread REQUIRED)
 add_library(trireme_blas INTERFACE)

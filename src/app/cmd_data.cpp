@@ -7,7 +7,7 @@
 #include "app/standard_io.h"
 #include "base/error.h"
 #include "base/strings.h"
-#include "data/sampler.h"
+#include "data/blend.h"
 
 namespace trireme {
 namespace {
@@ -94,10 +94,11 @@ void show_token_files(Choice& choice) {
   if (!choice.order.empty()) config.order = static_cast<DataOrder>(index_of("--order", choice.order, kDataOrderNames));
   if (choice.count < 0) choice.count = choice.num_samples - std::clamp<int64_t>(choice.first, 0, choice.num_samples);
   check_range(choice, choice.num_samples, "--num-samples makes");
-  if (choice.words.size() > 1) throw ConfigError(cat("'", choice.words[1], "': expected one PREFIX"));
 
-  const IndexedDataset data(choice.words[0]);
-  const std::unique_ptr<SampleOrder> order = make_order(data, config, part, choice.num_samples);
+  const std::vector<BlendSource> sources = parse_blend(choice.words);
+  std::vector<IndexedDataset> sets;
+  for (const BlendSource& source : sources) sets.emplace_back(source.prefix);
+  const std::unique_ptr<SampleOrder> order = make_blend_order(sets, sources, config, part, choice.num_samples);
   std::vector<int32_t> window(static_cast<size_t>(config.sequence_length) + 1);
   std::string line;
   for (int64_t i = choice.first; i < choice.first + choice.count; ++i) {
@@ -115,8 +116,10 @@ void show_token_files(Choice& choice) {
 
 int cmd_data_samples(CommandLine& line) {
   Choice choice;
-  line.positional("RECIPE|PREFIX", choice.words,
-                  "YAML file, then keys to set (KEY=VALUE); or token files PREFIX.bin and PREFIX.idx");
+  line.positional(
+      "RECIPE|PREFIX", choice.words,
+      "YAML file, then keys to set (KEY=VALUE); or token files of Megatron-LM, PaddleFleetX or llm.c, several of "
+      "them as PREFIX:WEIGHT");
   line.option("--first", choice.first, "index of the first sample to show, from 0 in the order of training");
   line.option("--count", choice.count, "samples to show; -1: 3 of a recipe, all of token files");
   line.option("--sequence-length", choice.sequence_length,

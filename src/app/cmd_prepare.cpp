@@ -13,12 +13,15 @@ int cmd_prepare(CommandLine& line) {
   int64_t threads = 0;
   line.option("--tokenizer", folder, "folder of the tokenizer", CommandLine::Need::required);
   line.option("--out", prefix, "PREFIX: writes PREFIX.bin and PREFIX.idx", CommandLine::Need::required);
-  line.option("--column", text.column, "column or key of the text in .csv, .jsonl and .json files");
+  line.option("--column", text.column,
+              "column or key of the text in .csv, .parquet, .jsonl and .json files; several as a+b");
   line.option("--document-separator", text.document_separator,
               "line that ends a document of a .txt file, or `blank` for empty lines");
   line.flag("--no-eos", no_eos, "do not end documents with the end-of-text token");
   line.option("--threads", threads, "CPU threads; 0: one for each available core");
-  line.positional("FILE", sources, "text: .txt, .csv, .jsonl or .json");
+  line.positional(
+      "FILE", sources,
+      "text: .txt, .csv, .jsonl or .json, also as .gz or .zst; .parquet; a folder X.lazy, or one with meta.bin");
   line.example("trireme prepare --tokenizer tok/ --column text1 --out data/poems train.csv");
   if (!line.parse()) return kDone;
   ThreadPool pool(checked_threads(threads));

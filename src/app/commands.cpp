@@ -27,6 +27,8 @@ constexpr std::array kCommands = {
     Command{"verify", "Check every byte of a checkpoint and print its step and state hash.", cmd_verify},
     Command{"prepare", "Turn text into token files.", cmd_prepare},
     Command{"data samples", "Show the samples that training will see.", cmd_data_samples},
+    Command{"data info", "Say what token files hold.", cmd_data_info},
+    Command{"data merge", "Make one set of token files of several.", cmd_data_merge},
     Command{"tokenizer train", "Learn a byte-level BPE vocabulary from text.", cmd_tokenizer_train},
     Command{"tokenizer encode", "Turn a file into token ids.", cmd_tokenizer_encode},
     Command{"tokenizer decode", "Turn token ids back into the bytes they stand for.", cmd_tokenizer_decode},

@@ -21,6 +21,8 @@ int cmd_tokenizer_train(CommandLine& line);
 int cmd_tokenizer_encode(CommandLine& line);
 int cmd_tokenizer_decode(CommandLine& line);
 int cmd_data_samples(CommandLine& line);
+int cmd_data_info(CommandLine& line);
+int cmd_data_merge(CommandLine& line);
 int cmd_verify(CommandLine& line);
 int cmd_docs_keys(CommandLine& line);
 

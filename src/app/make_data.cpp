@@ -5,6 +5,7 @@
 #include "app/make_token_files.h"
 #include "app/make_tokenizer.h"
 #include "base/error.h"
+#include "data/token_tables.h"
 
 namespace trireme {
 namespace {
@@ -27,18 +28,18 @@ Tokenizer ensure_tokenizer(const RunConfig& config, const TextOptions& text) {
 
 Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
   const DataConfig& data = config.data;
-  const bool complete = has_tokenizer(config.tokenizer.path) && std::filesystem::exists(data.prefix + ".idx");
+  const bool complete = has_tokenizer(config.tokenizer.path) && has_token_files(data.prefix);
   if (!complete && !data.source.empty() && !std::filesystem::exists(data.source)) {
     throw ConfigError(cat("data.source: ", data.source,
-                          " does not exist; set it to a .txt, .csv, .jsonl or .json file "
+                          " does not exist; set it to a .txt, .csv, .jsonl, .json or .parquet file "
                           "(tools/data makes those of the recipes poetry-tiny and austen-tiny)"));
   }
   const TextOptions text = {data.column, data.document_separator};
   Tokenizer tokenizer = ensure_tokenizer(config, text);
-  if (!std::filesystem::exists(data.prefix + ".idx")) {
+  if (!has_token_files(data.prefix)) {
     if (data.source.empty()) {
-      throw ConfigError(
-          cat("data.prefix: ", data.prefix, ".idx does not exist, and there is no data.source to make it from"));
+      throw ConfigError(cat("data.prefix: there are no token files ", data.prefix,
+                            ".idx, and there is no data.source to make it from"));
     }
     make_token_files({data.source}, text, data.prefix, tokenizer, data.append_eos, pool);
   }

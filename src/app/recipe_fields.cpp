@@ -29,17 +29,19 @@ void add_data(Fields& out, RunConfig& c) {
       integer_field("tokenizer.max_token_length", c.tokenizer.max_token_length, {0, 1 << 20},
                     "Longest token of such a tokenizer in characters; 1 suits small Chinese corpora. 0: no limit."));
   DataConfig& d = c.data;
-  out.push_back(text_field("data.source", d.source,
-                           "Text to prepare where the token files are missing: .txt, .jsonl, "
-                           ".json or .csv."));
-  out.push_back(text_field("data.column", d.column, "Column or JSON key of the text in data.source."));
+  out.push_back(
+      text_field("data.source", d.source,
+                 "Text to prepare where the token files are missing: .txt, .jsonl, .json or .csv, also packed "
+                 "as .gz or .zst; .parquet; a folder X.lazy or one of CPM."));
+  out.push_back(text_field("data.column", d.column,
+                           "Column or JSON key of the text in data.source; several joined by + are joined."));
   out.push_back(
       text_field("data.document_separator", d.document_separator,
                  "Line that ends a document of a .txt source, or `blank` for empty lines; empty: the whole file is "
                  "one document."));
   out.push_back(flag_field("data.append_eos", d.append_eos, "End every document with the end-of-text token."));
   out.push_back(text_field("data.prefix", d.prefix,
-                           "Token files PREFIX.bin and PREFIX.idx. Default: "
+                           "Token files PREFIX.bin and PREFIX.idx, or those of PaddleFleetX or llm.c. Default: "
                            "<run.dir>/data/tokens."));
   out.push_back(
       reals_field("data.split", d.split, at_least(0), "Shares of train, validation and test documents, in any unit."));
@@ -51,7 +53,7 @@ void add_data(Fields& out, RunConfig& c) {
                               "rank."));
   out.push_back(integer_field("data.seed", d.seed, at_least(0), "Seed of the order of samples."));
   out.push_back(choice_field("data.order", d.order, kDataOrderNames,
-                             "Order of samples: ours, or Megatron-LM's for the same files and seed."));
+                             "Order of samples: ours, or that of another system for the same files and seed."));
 }
 
 void add_training(Fields& out, RunConfig& c) {

@@ -5,6 +5,7 @@
 #include "app/make_tokenizer.h"
 #include "base/error.h"
 #include "base/strings.h"
+#include "data/token_tables.h"
 #include "optim/schedule.h"
 #include "train/layout_rules.h"
 
@@ -42,7 +43,7 @@ void check_data(Problems& problems, const RunConfig& c) {
         "eval.every asks for evaluations, but data.split has no validation share; give it one or set "
         "eval.every: 0");
   }
-  if (c.data.source.empty() && !std::filesystem::exists(c.data.prefix + ".idx")) {
+  if (c.data.source.empty() && !has_token_files(c.data.prefix)) {
     add(problems, "there is nothing to train on: ", c.data.prefix,
         ".idx does not exist; set data.source to a text file "
         "or data.prefix to token files");

@@ -41,6 +41,7 @@ class FileStream final : public ByteStream {
   }
   void seek(uint64_t position) override { position_ = position; }
   uint64_t file_position(uint64_t position) const override { return position; }
+  uint64_t file_bytes() const override { return file_size(path_); }
   const std::string& name() const override { return path_; }
 
  private:
@@ -63,6 +64,7 @@ class MemoryStream final : public ByteStream {
     position_ = static_cast<size_t>(std::min<uint64_t>(position, bytes_.size()));
   }
   uint64_t file_position(uint64_t position) const override { return position; }
+  uint64_t file_bytes() const override { return bytes_.size(); }
   const std::string& name() const override { return name_; }
 
  private:

@@ -19,6 +19,8 @@ class ByteStream {
   virtual void seek(uint64_t position) = 0;
   /// Bytes of the file that stand for the first `position` ones of read(), or for those read so far.
   virtual uint64_t file_position(uint64_t position) const = 0;
+  /// Size of the file.
+  virtual uint64_t file_bytes() const = 0;
   virtual const std::string& name() const = 0;
 };
 

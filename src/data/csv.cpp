@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/strings.h"
 
 namespace trireme {
 
@@ -15,12 +16,20 @@ CsvReader::CsvReader(TextCursor cursor, const std::string& column) : cursor_(std
   std::vector<std::string> names;
   for (End end = End::field; end == End::field;) end = read_field(&names.emplace_back());
   num_columns_ = names.size();
-  column_ = static_cast<size_t>(std::find(names.begin(), names.end(), column) - names.begin());
-  if (column_ < num_columns_) return;
-  std::string known;
-  for (const std::string& name : names) known += cat(known.empty() ? "'" : ", '", name, "'");
-  throw ConfigError(cat(cursor_.name(), ":1: no column '", column, "' in the header row; there are ", known,
-                        "; name one with --column or data.column"));
+  of_column_.resize(num_columns_);
+  std::vector<std::string> wanted = {column};
+  if (std::find(names.begin(), names.end(), column) == names.end()) wanted = split(column, '+');
+  parts_.resize(wanted.size());
+  for (size_t p = 0; p < wanted.size(); ++p) {
+    const auto found = std::find(names.begin(), names.end(), wanted[p]);
+    if (found == names.end()) {
+      std::string known;
+      for (const std::string& name : names) known += cat(known.empty() ? "'" : ", '", name, "'");
+      throw ConfigError(cat(cursor_.name(), ":1: no column '", wanted[p], "' in the header row; there are ", known,
+                            "; name one with --column or data.column"));
+    }
+    of_column_[static_cast<size_t>(found - names.begin())] = &parts_[p];
+  }
 }
 
 /// Bytes of the line end here, or 0 where there is none.
@@ -90,9 +99,12 @@ bool CsvReader::next(std::string& out) {
   if (cursor_.at_end()) return false;
   const size_t begin = cursor_.position();
   size_t fields = 0;
-  for (End end = End::field; end == End::field; ++fields) end = read_field(fields == column_ ? &out : nullptr);
+  for (std::string& part : parts_) part.clear();
+  for (End end = End::field; end == End::field; ++fields)
+    end = read_field(fields < num_columns_ ? of_column_[fields] : nullptr);
   if (fields != num_columns_)
     cursor_.fail(begin, cat("this row has ", fields, " fields, the header row ", num_columns_));
+  for (const std::string& part : parts_) out += part;
   return true;
 }
 

@@ -13,8 +13,8 @@ namespace trireme {
 
 class CsvReader : public DocumentReader {
  public:
-  /// Reads the header row. IoError where it is malformed, ConfigError naming the columns there are where `column` is
-  /// none.
+  /// Reads the header row. `column`: one, or several joined by '+'. IoError where the row is malformed, ConfigError
+  /// naming the columns there are where one is missing.
   CsvReader(TextCursor cursor, const std::string& column);
 
   bool next(std::string& out) override;
@@ -31,7 +31,9 @@ class CsvReader : public DocumentReader {
   void skip_empty_lines();
 
   TextCursor cursor_;
-  size_t num_columns_ = 0, column_ = 0;
+  size_t num_columns_ = 0;
+  std::vector<std::string> parts_;       // of a row's text
+  std::vector<std::string*> of_column_;  // the part that a column is, or null
 };
 
 }  // namespace trireme

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/byte_stream.h"
@@ -67,15 +68,19 @@ bool IndexedWriter::holds(const std::string& prefix, TokenType type, TokenCount 
          file_size(tables) >= table_bytes(kept);
 }
 
-void IndexedWriter::add_sequence(std::span<const int32_t> ids) {
-  if (ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
-    throw IoError(cat(prefix_, ".idx: document ", count_.documents, " has ", ids.size(),
-                      " ids, the format ends at 2147483647; split it"));
+void IndexedWriter::add_ids(std::span<const int32_t> ids) {
   pack_ids(packed_, ids, type_);
   bin_.write(packed_);
-  put(tables_, static_cast<int32_t>(ids.size()));
+  sequence_length_ += static_cast<int64_t>(ids.size());
+  if (sequence_length_ > std::numeric_limits<int32_t>::max())
+    throw IoError(cat(prefix_, ".idx: document ", count_.documents,
+                      " has more ids than 2147483647, where the format ends; split it"));
+}
+
+void IndexedWriter::end_sequence() {
+  put(tables_, static_cast<int32_t>(sequence_length_));
   ++count_.sequences;
-  count_.tokens += static_cast<int64_t>(ids.size());
+  count_.tokens += std::exchange(sequence_length_, 0);
 }
 
 void IndexedWriter::end_document() {
@@ -131,16 +136,21 @@ void IndexedWriter::write_index(AtomicFile& out) const {
 
 void IndexedWriter::commit(std::string_view sidecar) {
   sync();
-  AtomicFile idx(prefix_ + ".idx", fs_), json(prefix_ + ".meta.json", fs_);
+  const std::string meta = prefix_ + ".meta.json";
+  AtomicFile idx(prefix_ + ".idx", fs_);
   write_index(idx);
-  json.write(sidecar);
+  std::optional<AtomicFile> json;
+  if (!sidecar.empty()) json.emplace(meta, fs_).write(sidecar);
   const std::string folder = std::filesystem::path(prefix_).parent_path().string();
   if (std::filesystem::exists(prefix_ + ".idx")) {
     fs_.remove(prefix_ + ".idx");
     fs_.sync_directory(folder.empty() ? "." : folder);
   }
   bin_.commit();
-  json.commit();
+  if (json)
+    json->commit();
+  else if (std::filesystem::exists(meta))
+    fs_.remove(meta);
   failpoint("prepare.before_index");
   idx.commit();
 }

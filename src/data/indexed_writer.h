@@ -28,9 +28,15 @@ class IndexedWriter {
   /// Whether an earlier writer has left as many bytes as `kept` takes.
   static bool holds(const std::string& prefix, TokenType type, TokenCount kept);
 
-  /// Appends a sequence to the document at hand; every id must fit the type.
-  void add_sequence(std::span<const int32_t> ids);
+  /// Appends ids to the sequence at hand; each must fit the type.
+  void add_ids(std::span<const int32_t> ids);
+  /// Ends the sequence, which is the next of the document at hand.
+  void end_sequence();
   void end_document();
+  void add_sequence(std::span<const int32_t> ids) {
+    add_ids(ids);
+    end_sequence();
+  }
   /// Appends documents of one sequence each, their ids packed back to back.
   void add_documents(std::span<const std::byte> packed, std::span<const int32_t> lengths);
 
@@ -39,9 +45,9 @@ class IndexedWriter {
   /// Returns when what was written so far survives a loss of power.
   void sync();
 
-  /// Replaces PREFIX.bin, PREFIX.meta.json (with `sidecar`) and PREFIX.idx; until then the files of that name stay as
-  /// they were. An older .idx goes first and the new one comes last, so that no moment shows an index beside data that
-  /// is not its own.
+  /// Replaces PREFIX.bin, PREFIX.meta.json (with `sidecar`; empty: by none) and PREFIX.idx; until then the files of
+  /// that name stay as they were. An older .idx goes first and the new one comes last, so that no moment shows an index
+  /// beside data that is not its own.
   void commit(std::string_view sidecar);
 
  private:
@@ -54,6 +60,7 @@ class IndexedWriter {
   PartialFile tables_;  // i32 length of each sequence, kEndOfDocument behind those of a document
   std::vector<std::byte> packed_;
   std::vector<int32_t> entries_;
+  int64_t sequence_length_ = 0;  // so far
   TokenCount count_;
 };
 

@@ -1,5 +1,6 @@
 #include "data/json_text.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr uint32_t kReplacement = 0xFFFD;
+constexpr size_t kLongestList = 200;  // bytes of a list of keys in an error
 
 constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20; }
 constexpr bool is_number_part(char c) {
@@ -19,9 +21,17 @@ constexpr bool is_number_part(char c) {
 
 }  // namespace
 
-JsonTextReader::JsonTextReader(TextCursor cursor, std::string key, bool lines)
-    : cursor_(std::move(cursor)), key_(std::move(key)), lines_(lines), limit_(std::numeric_limits<size_t>::max()) {
+JsonTextReader::JsonTextReader(TextCursor cursor, const std::string& key, bool lines)
+    : cursor_(std::move(cursor)),
+      keys_(split(key, '+')),
+      parts_(keys_.size()),
+      found_(keys_.size()),
+      lines_(lines),
+      limit_(std::numeric_limits<size_t>::max()) {
   cursor_.skip_byte_order_mark();
+  if (lines_) return;
+  skip_space();
+  lines_ = !at_limit() && cursor_.peek() == '{';
 }
 
 void JsonTextReader::go_on(uint64_t position) {
@@ -77,10 +87,10 @@ void JsonTextReader::read_record(std::string& out) {
     read_object(out);
 }
 
-/// Appends the text of key_; of keys that are there twice the last counts, as in other readers.
+/// Appends the texts of keys_; of a key that is there twice the last counts, as in other readers.
 void JsonTextReader::read_object(std::string& out) {
-  const size_t begin = cursor_.position(), size = out.size();
-  bool found = false;
+  const size_t begin = cursor_.position();
+  found_.assign(keys_.size(), false);
   names_.clear();
   cursor_.skip(1);
   skip_space();
@@ -93,20 +103,24 @@ void JsonTextReader::read_object(std::string& out) {
     skip_space();
     expect(':', "':' behind a key");
     skip_space();
-    if (name_ == key_) {
-      if (at_limit() || cursor_.peek() != '"') fail_expected(cat("a string as the value of \"", key_, "\"").c_str());
-      out.resize(size);
-      read_string(&out);
-      found = true;
+    const auto key = static_cast<size_t>(std::find(keys_.begin(), keys_.end(), name_) - keys_.begin());
+    if (key < keys_.size()) {
+      if (at_limit() || cursor_.peek() != '"') fail_expected(cat("a string as the value of \"", name_, "\"").c_str());
+      parts_[key].clear();
+      read_string(&parts_[key]);
+      found_[key] = true;
     } else {
       skip_value(1);
     }
-    names_.append(names_.empty() ? "" : ", ").append(name_);
+    if (names_.size() < kLongestList) names_.append(names_.empty() ? "" : ", ").append(name_);
     skip_space();
   }
-  if (!found)
-    cursor_.fail(begin, cat("this object has no key \"", key_, "\"; it has: ", names_.substr(0, 200),
-                            "; name the key of the text with --column or data.column"));
+  for (size_t key = 0; key < keys_.size(); ++key) {
+    if (!found_[key])
+      cursor_.fail(begin, cat("this object has no key \"", keys_[key], "\"; it has: ", names_.substr(0, kLongestList),
+                              "; name the key of the text with --column or data.column"));
+    out += parts_[key];
+  }
 }
 
 void JsonTextReader::read_string(std::string* out) {

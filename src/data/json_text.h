@@ -1,11 +1,12 @@
-// The text of one key out of many JSON objects, without building trees: a strict scanner (RFC 8259) that skips what is
-// not asked for. Bytes of a string that are not UTF-8 stay as they are; escapes become UTF-8, half a surrogate pair
-// U+FFFD.
+// The text of one key, or of several, out of many JSON objects, without building trees: a strict scanner (RFC 8259)
+// that skips what is not asked for. Bytes of a string that are not UTF-8 stay as they are; escapes become UTF-8, half a
+// surrogate pair U+FFFD.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "data/text_cursor.h"
 #include "data/text_reader.h"
@@ -14,8 +15,9 @@ namespace trireme {
 
 class JsonTextReader : public DocumentReader {
  public:
-  /// `lines`: an object (or a string) on every line that is not blank; else one list of them.
-  JsonTextReader(TextCursor cursor, std::string key, bool lines);
+  /// `lines`: an object (or a string) on every line that is not blank; else one list of them, or lines all the same
+  /// where the text begins with an object. `key`: one, or several joined by '+', whose texts are joined in that order.
+  JsonTextReader(TextCursor cursor, const std::string& key, bool lines);
 
   bool next(std::string& out) override;
   uint64_t position() const override { return cursor_.position(); }
@@ -42,7 +44,9 @@ class JsonTextReader : public DocumentReader {
   [[noreturn]] void fail_expected(const char* what);
 
   TextCursor cursor_;
-  std::string key_, name_, names_;  // name_ and names_: scratch of read_object
+  std::vector<std::string> keys_, parts_;  // parts_: of a record's text
+  std::vector<bool> found_;
+  std::string name_, names_;  // scratch of read_object
   bool lines_, first_ = true, done_ = false;
   size_t limit_;  // where the line ends; far behind the text where there are none
 };

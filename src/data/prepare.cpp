@@ -142,8 +142,11 @@ TokenFileInfo describe(const PrepareOptions& options) {
   info.column = options.text.column;
   info.document_separator = options.text.document_separator;
   info.append_eos = options.append_eos;
-  for (const std::string& source : options.sources)
-    info.sources.push_back({source, static_cast<int64_t>(file_size(source))});
+  for (const std::string& source : options.sources) {
+    int64_t bytes = 0;
+    for (const std::string& file : source_files(source)) bytes += static_cast<int64_t>(file_size(file));
+    info.sources.push_back({source, bytes});
+  }
   return info;
 }
 
@@ -151,7 +154,8 @@ TokenFileInfo describe(const PrepareOptions& options) {
 uint64_t job_of(const PrepareOptions& options, const TokenFileInfo& info) {
   std::string text = cat(info.str(), options.eos_id);
   for (const std::string& source : options.sources)
-    text += cat(" ", std::filesystem::last_write_time(source).time_since_epoch().count());
+    for (const std::string& file : source_files(source))
+      text += cat(" ", file_size(file), " ", std::filesystem::last_write_time(file).time_since_epoch().count());
   return hash64(std::as_bytes(std::span(text)));
 }
 

@@ -9,7 +9,6 @@ namespace trireme {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-constexpr size_t kChunkBytes = size_t{256} << 10;
 
 }  // namespace
 
@@ -20,10 +19,10 @@ bool TextCursor::extend() {
   place_ -= released_;
   released_ = 0;
   const size_t held = window_.size();
-  window_.resize(held + kChunkBytes);
+  window_.resize(held + chunk_bytes_);
   const size_t got = stream_->read(std::as_writable_bytes(std::span(window_).subspan(held)));
   window_.resize(held + got);
-  ended_ = got < kChunkBytes;
+  ended_ = got < chunk_bytes_;
   return got > 0;
 }
 

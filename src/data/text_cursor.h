@@ -14,7 +14,9 @@ namespace trireme {
 
 class TextCursor {
  public:
-  explicit TextCursor(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {}
+  /// Reads `chunk_bytes` at a time.
+  explicit TextCursor(std::unique_ptr<ByteStream> stream, size_t chunk_bytes = size_t{256} << 10)
+      : stream_(std::move(stream)), chunk_bytes_(chunk_bytes) {}
 
   const std::string& name() const { return stream_->name(); }
   /// Bytes of the text before this place.
@@ -51,6 +53,7 @@ class TextCursor {
 
  private:
   std::unique_ptr<ByteStream> stream_;
+  size_t chunk_bytes_;
   std::string window_;
   size_t begin_ = 0, place_ = 0, released_ = 0;  // position of window_[0]; indexes into window_
   bool ended_ = false;

@@ -4,8 +4,11 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/unpacking_stream.h"
 #include "data/csv.h"
 #include "data/json_text.h"
+#include "data/parquet.h"
+#include "data/record_sets.h"
 
 namespace trireme {
 namespace {
@@ -55,16 +58,25 @@ class PlainReader : public DocumentReader {
   bool by_line_ = false;
 };
 
-std::unique_ptr<DocumentReader> read_stream(std::unique_ptr<ByteStream> stream, const TextOptions& options) {
-  const std::string name = stream->name();
+/// The ending of the file's name, from its last dot on; empty where there is none.
+std::string ending_of(const std::string& name) {
   const size_t slash = name.rfind('/'), dot = name.rfind('.');
-  const std::string extension =
-      dot == std::string::npos || (slash != std::string::npos && dot < slash) ? "" : name.substr(dot);
-  const bool txt = extension == ".txt", csv = extension == ".csv", jsonl = extension == ".jsonl",
-             json = extension == ".json";
+  return dot == std::string::npos || (slash != std::string::npos && dot < slash) ? "" : name.substr(dot);
+}
+
+std::unique_ptr<DocumentReader> read_stream(std::unique_ptr<ByteStream> stream, const TextOptions& options) {
+  const std::string name = stream->name(), last = ending_of(name);
+  std::string ending = last;
+  if (last == ".gz" || last == ".zst") {
+    ending = ending_of(name.substr(0, name.size() - last.size()));
+    stream = last == ".gz" ? unpack_gzip(std::move(stream)) : unpack_zstd(std::move(stream));
+  }
+  const bool txt = ending == ".txt", csv = ending == ".csv", jsonl = ending == ".jsonl", json = ending == ".json";
+  if (last == ".parquet") return read_parquet(std::move(stream), options.column);
   if (!txt && !csv && !jsonl && !json)
-    throw ConfigError(
-        cat(name, ": cannot tell the kind of text from the name; valid endings: .txt, .jsonl, .json, .csv"));
+    throw ConfigError(cat(name,
+                          ": cannot tell the kind of text from the name; valid endings: .txt, .jsonl, .json, .csv, "
+                          "each also with .gz or .zst behind it, .parquet; or a folder X.lazy or one with meta.bin"));
   TextCursor cursor(std::move(stream));
   if (cursor.at_end()) throw IoError(cat(name, ": the file is empty; expected text to read"));
   if (txt) return std::make_unique<PlainReader>(std::move(cursor), options.document_separator);
@@ -80,7 +92,15 @@ std::unique_ptr<DocumentReader> read_documents(std::string_view text, const std:
 }
 
 std::unique_ptr<DocumentReader> open_documents(const std::string& path, const TextOptions& options) {
+  if (is_lazy_folder(path)) return open_lazy_folder(path);
+  if (is_block_folder(path)) return open_block_folder(path, options.column);
   return read_stream(open_file(path), options);
+}
+
+std::vector<std::string> source_files(const std::string& path) {
+  if (is_lazy_folder(path)) return lazy_folder_files(path);
+  if (is_block_folder(path)) return block_folder_files(path);
+  return {path};
 }
 
 }  // namespace trireme

@@ -138,6 +138,33 @@ TEST_F(DataCommands, SamplesOfTokenFilesAreLinesOfIds) {
   EXPECT_EQ(run({"data", "samples", recipe(), "--seed", "3"}).code, 2);
 }
 
+TEST_F(DataCommands, InfoAndMergeSpeakOfWhatIsThere) {
+  ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
+  const std::string twice = dir_.path("twice");
+  const Outcome merged = run({"data", "merge", twice, prefix_, prefix_});
+  ASSERT_EQ(merged.code, 0) << merged.err;
+  const Json one = Json::parse(run({"data", "info", prefix_, "--json"}).out, "info");
+  const Json two = Json::parse(run({"data", "info", twice, "--json"}).out, "info");
+  EXPECT_EQ(one.at("documents").as_integer(), 40);
+  EXPECT_EQ(two.at("documents").as_integer(), 80);
+  EXPECT_EQ(two.at("tokens").as_integer(), 2 * one.at("tokens").as_integer());
+  EXPECT_EQ(two.at("tokenizer").as_string(), one.at("tokenizer").as_string());
+  EXPECT_EQ(one.at("type").as_string(), "uint16");
+  EXPECT_NE(run({"data", "info", prefix_}).out.find("format: Megatron-LM (MMIDIDX)\n"), std::string::npos);
+  EXPECT_EQ(run({"data", "merge", twice}).code, 2);
+  EXPECT_EQ(run({"data", "info", dir_.path("none")}).code, 1);
+
+  const auto samples = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"data", "samples"});
+    words.insert(words.end(), {"--sequence-length", "8", "--num-samples", "40"});
+    const Outcome done = run(words);
+    EXPECT_EQ(done.code, 0) << done.err;
+    return done.out;
+  };
+  EXPECT_NE(samples({prefix_ + ":0.9", twice + ":0.1"}), samples({prefix_ + ":0.1", twice + ":0.9"}));
+  EXPECT_EQ(samples({prefix_ + ":3"}), samples({prefix_}));
+}
+
 TEST_F(DataCommands, TokenFilesOfAnotherTokenizerAreRefused) {
   ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
   const Outcome other = run({"data", "samples", recipe(), "data.prefix=" + prefix_});

@@ -37,7 +37,7 @@ std::string with(std::string text, size_t offset, T value) {
 
 std::string message_of(const std::string& bin, const std::string& idx, int64_t vocab_size = 100) {
   try {
-    const IndexedDataset data("x", bytes_of(bin), bytes_of(idx), vocab_size);
+    const IndexedDataset data("x", read_megatron("x", bytes_of(bin), bytes_of(idx)), vocab_size);
     std::vector<int32_t> ids(static_cast<size_t>(data.num_tokens()));
     for (int64_t d = 0; d < data.num_documents(); ++d)
       data.read_document(std::span(ids).first(static_cast<size_t>(data.document_length(d))), d, 0);
@@ -70,7 +70,7 @@ TEST(Indexed, WriterGivesTheBytesOfTheFormat) {
 }
 
 TEST(Indexed, ReaderGivesSequencesAndDocuments) {
-  const IndexedDataset data("x", bytes_of(kBin), bytes_of(kIdx), 100);
+  const IndexedDataset data("x", read_megatron("x", bytes_of(kBin), bytes_of(kIdx)), 100);
   EXPECT_EQ(data.num_sequences(), 3);
   EXPECT_EQ(data.num_documents(), 2);
   EXPECT_EQ(data.num_tokens(), 5);
@@ -108,7 +108,7 @@ TEST(Indexed, TypeFollowsTheVocabulary) {
 
 TEST(Indexed, TableInAnyOrderIsTrusted) {  // merged files keep pointers rising, but readers go by the table
   const std::string swapped = with(with(kIdx, 46, int64_t{2}), 54, int64_t{0});
-  const IndexedDataset data("x", bytes_of(kBin), bytes_of(swapped), 100);
+  const IndexedDataset data("x", read_megatron("x", bytes_of(kBin), bytes_of(swapped)), 100);
   std::vector<int32_t> ids(2);
   data.read_document(ids, 0, 0);
   EXPECT_EQ(ids, (std::vector<int32_t>{2, 1}));
@@ -126,7 +126,7 @@ TEST(Indexed, DamagedFieldsAreNamedWithTheirOffset) {
     std::string idx, expected;
   } cases[] = {
       {"TNTIDX" + kIdx.substr(6), "byte 0: expected the 9 bytes MMIDIDX"},
-      {std::string("TNTIDX\0\0", 8) + kIdx.substr(8), "byte 0: this is a legacy index"},
+      {std::string("TNTIDX\0\0", 8) + kIdx.substr(8), "byte 8: expected version 1"},
       {"PK" + kIdx.substr(2), "byte 0: expected the 9 bytes MMIDIDX"},
       {with(kIdx, 9, uint64_t{2}), "byte 9: expected version 1, found 2"},
       {with(kIdx, 17, uint8_t{7}), "byte 17: type 7 is a floating-point one"},

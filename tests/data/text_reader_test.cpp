@@ -49,7 +49,7 @@ TEST(Text, SeparatorLinesEndDocuments) {
 }
 
 TEST(Text, UnknownKindListsTheValidOnes) {
-  for (const char* name : {"a.parquet", "a", "folder.csv/a", "a.TXT"})
+  for (const char* name : {"a.parquets", "a", "folder.csv/a", "a.TXT", "a.gz", "a.zip.gz"})
     expect_error("x", name, "valid endings: .txt, .jsonl, .json, .csv");
 }
 
@@ -137,7 +137,8 @@ TEST(JsonList, ObjectsAndStrings) {
 }
 
 TEST(JsonList, ErrorsNameTheLine) {
-  expect_error("{\"text\":\"a\"}", "x.json", "x.json:1: expected '[', a list of objects or strings");
+  expect_error("3", "x.json", "x.json:1: expected '[', a list of objects or strings");
+  expect_error("{\"text\":\"a\"}\n{\"text\":\"a\"\n}", "x.json", "x.json:2: expected ',' or '}' behind a member");
   expect_error("[\n\"a\"\n\"b\"]", "x.json", "x.json:3: expected ',' or ']' behind an item of the list, found '\"'");
   expect_error("[\n\"a\",\n]", "x.json", "x.json:3: expected an object or a string, found ']'");
   expect_error("[\"a\"", "x.json", "x.json:1: expected ',' or ']' behind an item of the list, the file ends");

@@ -1,5 +1,6 @@
 // Any bytes as a text source of every kind: they are refused with an error, or read to the end. What a CSV file holds,
-// written again with every field quoted, reads back equal.
+// written again with every field quoted, reads back equal. A window of three bytes gives what one of the whole text
+// does.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -7,7 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "data/text_reader.h"
+#include "data/csv.h"
+#include "data/json_text.h"
 
 namespace {
 
@@ -18,6 +20,19 @@ std::vector<std::string> read_all(std::string_view text, const std::string& name
   std::vector<std::string> documents;
   for (std::string document; reader->next(document); document.clear()) documents.push_back(document);
   if (reader->position() != text.size()) std::abort();
+  return documents;
+}
+
+/// All documents, or those before an error and its text.
+template <class Reader, class... Args>
+std::vector<std::string> outcome(std::string_view text, size_t chunk_bytes, Args... args) {
+  std::vector<std::string> documents;
+  try {
+    Reader reader(TextCursor(memory_stream(text, "fuzz"), chunk_bytes), args...);
+    for (std::string document; reader.next(document); document.clear()) documents.push_back(document);
+  } catch (const Error& error) {
+    documents.push_back(error.what());
+  }
   return documents;
 }
 
@@ -42,5 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     } catch (const ConfigError&) {
     } catch (const IoError&) {}
   }
+  const std::string column = "text";
+  if (outcome<CsvReader>(text, 3, column) != outcome<CsvReader>(text, size + 1, column)) std::abort();
+  for (const bool lines : {true, false})
+    if (outcome<JsonTextReader>(text, 3, column, lines) != outcome<JsonTextReader>(text, size + 1, column, lines))
+      std::abort();
   return 0;
 }

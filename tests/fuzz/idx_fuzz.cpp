@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace trireme;
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data), size);
   try {
-    const IndexedDataset dataset("fuzz", bytes, bytes, IndexedDataset::kAnyVocabulary);
+    const IndexedDataset dataset("fuzz", read_megatron("fuzz", bytes, bytes), IndexedDataset::kAnyVocabulary);
     SequentialOrder order(dataset, {0, dataset.num_documents()}, 4);
     if (dataset.num_tokens() > int64_t{1} << 20) return 0;  // sequences that overlap: true, but slow
     std::vector<int32_t> window(5);
