@@ -65,8 +65,7 @@ struct Contestant {
 
 class OurTraining {
  public:
-  OurTraining(const std::string& family, ThreadPool& pool)
-      : engine_(config(family), {&single_, &single_, &single_, &single_}, pool) {
+  OurTraining(const std::string& family, ThreadPool& pool) : engine_(config(family), Groups::alone(single_), pool) {
     engine_.initialise();
     for (int64_t i = 0; i < kBatch * kLength + 1; ++i)
       ids_.push_back(static_cast<int32_t>(RandomKey::of(1, 2).draw(0, static_cast<uint64_t>(i))[0] % kVocab));

@@ -287,19 +287,23 @@ bool Trainer::must_stop(const std::atomic<int>& stop) const {
   return groups_.world->all_reduce(stop.load() != 0 ? 1.0 : 0.0, ReduceOp::max) > 0;
 }
 
+/// All ranks measure, for they share the machine; rank 0 keeps its own result.
+void Trainer::measure_machine(LogWindow::Machine* machine) {
+  const double gemm_rate = measure_gemm_rate(pool_);
+  log_info(cat("products by ", matmul_library(), ": ", number(gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
+               " threads"));
+  if (machine == nullptr) return;
+  machine->ranks = groups_.world->size();
+  machine->gemm_rate = gemm_rate;
+  machine->flops_per_token = engine_.memory_plan().model_flops /
+                             static_cast<double>(config_.data.global_batch_size * config_.data.sequence_length);
+}
+
 TrainEnd Trainer::run(const std::atomic<int>& stop) {
   const int64_t last = config_.train.max_steps;
   std::optional<Records> records;
   if (first_rank()) records.emplace(config_, step_);
-  const double gemm_rate = measure_gemm_rate(pool_);
-  log_info(cat("products by ", matmul_library(), ": ", number(gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
-               " threads"));
-  if (records) {
-    const double step_tokens = static_cast<double>(config_.data.global_batch_size * config_.data.sequence_length);
-    records->machine().ranks = groups_.world->size();
-    records->machine().gemm_rate = gemm_rate;
-    records->machine().flops_per_token = engine_.memory_plan().model_flops / step_tokens;
-  }
+  if (step_ < last) measure_machine(records ? &records->machine() : nullptr);
   std::unique_ptr<SampleOrder> order =
       make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
   const int64_t steps_per_epoch = std::max<int64_t>(1, order->samples_per_epoch() / config_.data.global_batch_size);

@@ -63,6 +63,7 @@ class Trainer {
   void tidy();
   void save_or_warn();
   double evaluate();
+  void measure_machine(LogWindow::Machine* machine);
   bool must_stop(const std::atomic<int>& stop) const;
   DocumentRange validation_part() const;
   StepRecord train_step(std::span<const Batch> batches);
