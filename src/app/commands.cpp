@@ -32,6 +32,7 @@ constexpr std::array kCommands = {
     Command{"tokenizer train", "Learn a byte-level BPE vocabulary from text.", cmd_tokenizer_train},
     Command{"tokenizer encode", "Turn a file into token ids.", cmd_tokenizer_encode},
     Command{"tokenizer decode", "Turn token ids back into the bytes they stand for.", cmd_tokenizer_decode},
+    Command{"tokenizer chat", "Turn a conversation into the text or ids a chat model reads.", cmd_tokenizer_chat},
     Command{"docs keys", "Print every recipe key with its values, default and meaning.", cmd_docs_keys},
 };
 

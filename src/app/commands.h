@@ -20,6 +20,7 @@ int cmd_prepare(CommandLine& line);
 int cmd_tokenizer_train(CommandLine& line);
 int cmd_tokenizer_encode(CommandLine& line);
 int cmd_tokenizer_decode(CommandLine& line);
+int cmd_tokenizer_chat(CommandLine& line);
 int cmd_data_samples(CommandLine& line);
 int cmd_data_info(CommandLine& line);
 int cmd_data_merge(CommandLine& line);
