@@ -1,5 +1,6 @@
-// bench_tokenizer: one thread encodes texts, ours and its peers (tiktoken and tokenizers, bench/peers/tokenizer_encode.py)
-// in turns within one run, with one vocabulary; one JSON line a program and text is appended to --out.
+// bench_tokenizer: one thread encodes texts, ours and its peers (tiktoken and tokenizers,
+// bench/peers/tokenizer_encode.py) in turns within one run, with one vocabulary; one JSON line a program and text is
+// appended to --out.
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -40,8 +41,8 @@ double median(std::vector<double> v) {
 Tokenizer load(const BenchOptions& options) {
   TokenizerSpec spec = Tokenizer::load(options.tokenizer).spec();
   if (options.split.empty()) return Tokenizer(spec);
-  for (const SplitPattern pattern : {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k,
-                                     SplitPattern::qwen2, SplitPattern::o200k}) {
+  for (const SplitPattern pattern :
+       {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2, SplitPattern::o200k}) {
     if (options.split != split_name(pattern)) continue;
     PieceRule rule{PieceRule::Kind::scanner};
     rule.scanner = pattern;
@@ -70,8 +71,9 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
   std::vector<std::unique_ptr<Peer>> peers;
   for (const std::string& name : options.peers) {
     if (options.python.empty()) break;
-    std::vector<std::string> words = {options.python,    "bench/peers/tokenizer_encode.py", name,     "--tokenizer",
-                                      options.tokenizer, "--text",                          file,     "--stdin"};
+    std::vector<std::string> words = {
+        options.python, "bench/peers/tokenizer_encode.py", name, "--tokenizer", options.tokenizer, "--text", file,
+        "--stdin"};
     if (!options.split.empty()) words.insert(words.end(), {"--split", options.split});
     peers.push_back(std::make_unique<Peer>(words));
     Peer* peer = peers.back().get();
@@ -90,9 +92,9 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
     const double ms = median(c.times);
     Json row = Json::object();
     row["bench"] = "encode_cpu";
-    row["workload"] = cat(options.split.empty() ? std::filesystem::path(options.tokenizer).filename().string()
-                                                : options.split + " split",
-                          ", ", std::filesystem::path(file).stem().string());
+    row["workload"] = cat(
+        options.split.empty() ? std::filesystem::path(options.tokenizer).filename().string() : options.split + " split",
+        ", ", std::filesystem::path(file).stem().string());
     row["program"] = c.program;
     row["version"] = c.version;
     row["commit"] = options.commit;
@@ -119,7 +121,8 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
 int run(std::vector<std::string> words) {
   BenchOptions options;
   for (const std::string& word : words) options.command += (options.command.empty() ? "bench_tokenizer " : " ") + word;
-  CommandLine line("bench_tokenizer", "Encoding of text on one thread, ours and its peers' in turns.", std::move(words));
+  CommandLine line("bench_tokenizer", "Encoding of text on one thread, ours and its peers' in turns.",
+                   std::move(words));
   line.option("--tokenizer", options.tokenizer, "folder of the tokenizer", CommandLine::Need::required);
   line.option("--split", options.split, "cut as gpt2, llama3, cl100k, qwen2 or o200k instead of as the tokenizer does");
   line.positional("TEXT", options.texts, "text files, each measured by itself");

@@ -62,8 +62,8 @@ void set_vocabulary(ModelConfig& model, const Tokenizer& tokenizer) {
 std::vector<std::string> tokenizer_files(const std::string& folder) {
   std::vector<std::string> files;
   for (const char* name : {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
-                           "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenizer.model", "vocab.txt", "vocabs.txt",
-                           "dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"})
+                           "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenizer.model",
+                           "vocab.txt", "vocabs.txt", "dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"})
     if (std::filesystem::exists(folder + "/" + name)) files.push_back(folder + "/" + name);
   return files;
 }

@@ -31,8 +31,8 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
-/// How long `bytes` of text may become in one rewriting: far more than any tokenizer in use makes of it, so that a chain
-/// of replacements cannot fill the memory.
+/// How long `bytes` of text may become in one rewriting: far more than any tokenizer in use makes of it, so that a
+/// chain of replacements cannot fill the memory.
 inline size_t growth_limit(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
 
 /// `text` with `content` for every `pattern`, which is not empty. ConfigError where that is longer than `limit`.

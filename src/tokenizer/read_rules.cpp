@@ -19,7 +19,8 @@ std::pair<std::string, bool> read_pattern(const JsonNode& node) {
 /// What is put before every stretch of text: no more than makes sense.
 const std::string& short_text(const JsonNode& node) {
   constexpr size_t kMost = 256;
-  if (node.text().size() > kMost) node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
+  if (node.text().size() > kMost)
+    node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
   return node.text();
 }
 

@@ -173,7 +173,8 @@ void SpmBpe::split_symbols(std::string_view run, Scratch& scratch) const {
   }
 }
 
-/// Unlike Bpe's, ranks may be shared: a heap of rank and place gives the leftmost of the lowest. Its entries may be stale.
+/// Unlike Bpe's, ranks may be shared: a heap of rank and place gives the leftmost of the lowest. Its entries may be
+/// stale.
 void SpmBpe::merge(Scratch& scratch) const {
   auto& symbols = scratch.symbols;
   auto& heap = scratch.heap;

@@ -22,9 +22,9 @@ class SpmBpe {
   struct Scratch {
     struct Symbol {
       int32_t id;
-      uint32_t begin, length;    // in the run; length 0: swallowed
-      uint32_t previous, next;   // symbols
-      Link link;                 // of this symbol and the next one
+      uint32_t begin, length;   // in the run; length 0: swallowed
+      uint32_t previous, next;  // symbols
+      Link link;                // of this symbol and the next one
     };
     PieceCache cache;
     std::vector<Symbol> symbols;

@@ -1,5 +1,5 @@
-// Any bytes as jieba's dictionary and table: DICT \0 EMIT \0 TEXT. They are refused with a ConfigError or IoError, or cut
-// the text into words that together are the text.
+// Any bytes as jieba's dictionary and table: DICT \0 EMIT \0 TEXT. They are refused with a ConfigError or IoError, or
+// cut the text into words that together are the text.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Any bytes as a SentencePiece model: N, N bytes of text, MODEL. It is refused with a ConfigError or IoError, or encodes
-// the text into ids of its vocabulary, which decode at once as they do one by one.
+// Any bytes as a SentencePiece model: N, N bytes of text, MODEL. It is refused with a ConfigError or IoError, or
+// encodes the text into ids of its vocabulary, which decode at once as they do one by one.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
