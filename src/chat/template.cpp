@@ -1,5 +1,7 @@
 #include "chat/template.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/strings.h"
 #include "chat/ast.h"
@@ -78,7 +80,9 @@ RenderedText Template::render(const Json& variables, int64_t now, const jinja::L
     for (const auto& [name, value] : variables.members()) machine.set(name, to_value(run, value));
     RenderedText out;
     out.text = machine.render();
-    out.generated = machine.spans();
+    for (const auto& [begin, end] : machine.spans()) {
+      out.generated.emplace_back(std::min(begin, out.text.size()), std::min(end, out.text.size()));
+    }
     return out;
   } catch (const jinja::TemplateError& error) {
     rethrow(where_, error);

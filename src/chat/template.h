@@ -21,7 +21,8 @@ struct Tree;
 struct RenderedText {
   std::string text;
   /// The parts that {% generation %} encloses, as [begin, end) bytes of `text`: what the assistant says. As in
-  /// transformers, such a block inside of a macro or captured text counts from where the whole text then ends.
+  /// transformers, such a block inside of a macro or captured text counts from where the whole text then ends; never
+  /// past the end of `text`.
   std::vector<std::pair<size_t, size_t>> generated;
 };
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "app/run.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "base/strings.h"
 #include "support/temp_dir.h"
