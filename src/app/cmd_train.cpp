@@ -1,4 +1,6 @@
 // trireme train: a recipe becomes a run.
+#include <optional>
+
 #include "app/commands.h"
 #include "app/make_tokenizer.h"
 #include "app/ranks.h"
@@ -52,14 +54,16 @@ int cmd_train(CommandLine& line) {
   line.example("trireme train recipes/poetry-tiny.yaml train.max_steps=500 optimizer.lr=6e-4");
   if (!line.parse()) return kDone;
 
+  std::optional<Launched> launched = read_environment();
   if (dry_run) {
-    const RunConfig config = load_recipe(recipe, overrides);
+    if (launched && launched->world.place.rank != 0) return kDone;
+    const RunConfig config = load_recipe(recipe, overrides, launched ? launched->world.place.world_size : 1);
     const ModelConfig model = read_model(config, recipe);
     validate(config, model, recipe, config.parallel.world_size());
     print(cat(resolved(config, recipe), planned(config, model)));
     return kDone;
   }
-  Ranks ranks(read_environment());
+  Ranks ranks(std::move(launched));
   try {
     return ranks.guarded([&] { return train(recipe, overrides, ranks); });
   } catch (const PeerError& e) {

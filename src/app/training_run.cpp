@@ -97,6 +97,9 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks) 
   set_log_file(cat(config.run.dir, "/log/rank-", ranks.rank(), ".log"));
   failpoint("run.start");
   if (first) write_file(config.run.dir + "/recipe.yaml", dump_recipe(config));
+  if (ranks.size() > 1 && config.train.threads > available_cores())
+    log_warn(cat("train.threads is ", config.train.threads, " for each rank, but this one may use ", available_cores(),
+                 " cores; leave it out, and the cores are shared out"));
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads) : ranks.threads());
 
   if (!first) ranks.meet();  // rank 0 makes tokenizer and token files, the others find them
