@@ -1,18 +1,46 @@
-// What the rest of the program needs of CUDA's runtime. Linked to the real thing or to no_cuda.cpp.
+// What the rest of the program needs of CUDA. Linked to the real thing or to no_cuda.cpp; kernels see more of the
+// context in device/cuda/context.h.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "device/device.h"
 
 namespace trireme {
 
-/// Number of usable GPUs; 0 where this binary has no CUDA.
+/// Number of usable GPUs; 0 where this binary has no CUDA or the machine no driver.
 int cuda_device_count();
+
+/// Memory of one GPU in bytes, as the driver says now.
+struct CudaMemory {
+  int64_t free = 0, total = 0;
+};
+CudaMemory cuda_memory(int index);
+/// "NVIDIA H200, compute capability 9.0".
+std::string cuda_device_name(int index);
 
 void* cuda_allocate(int index, int64_t bytes);
 void cuda_free(int index, void* data) noexcept;
 void cuda_fill(int index, void* data, uint8_t byte, int64_t bytes);
+/// Waits for all work on the GPU that was asked for before, and returns when the bytes are copied.
 void cuda_copy(Device to_device, void* to, Device from_device, const void* from, int64_t bytes);
+/// `rows` runs of `bytes`, `to_pitch` and `from_pitch` bytes apart; otherwise as cuda_copy.
+void cuda_copy_rows(Device to_device, void* to, int64_t to_pitch, Device from_device, const void* from,
+                    int64_t from_pitch, int64_t bytes, int64_t rows);
+
+/// One GPU's compute stream, library handles, and what the ops remember of earlier calls (tuned products, built plans).
+/// Ops with ctx.cuda set return before the GPU is done; their order is that of the calls. Owned by whoever runs ops.
+class CudaContext;
+struct CudaContextDeleter {
+  void operator()(CudaContext* context) const noexcept;
+};
+using CudaContextPtr = std::unique_ptr<CudaContext, CudaContextDeleter>;
+
+/// Null for a device that is not a GPU. DeviceError where the GPU cannot be used.
+CudaContextPtr make_cuda_context(Device device);
+/// Returns when all ops asked for are done; an error of any of them shows here. Does nothing for null.
+void cuda_synchronize(CudaContext* context);
 
 }  // namespace trireme

@@ -48,4 +48,15 @@ void copy_memory(Device to_device, void* to, Device from_device, const void* fro
     std::memcpy(to, from, static_cast<size_t>(bytes));
 }
 
+void copy_memory_rows(Device to_device, void* to, int64_t to_pitch, Device from_device, const void* from,
+                      int64_t from_pitch, int64_t bytes, int64_t rows) {
+  if (bytes == 0 || rows == 0 || to_device.kind == DeviceKind::meta) return;
+  CHECK(from_device.kind != DeviceKind::meta, "a meta tensor has no data");
+  if (to_device.kind == DeviceKind::cuda || from_device.kind == DeviceKind::cuda)
+    return cuda_copy_rows(to_device, to, to_pitch, from_device, from, from_pitch, bytes, rows);
+  for (int64_t r = 0; r < rows; ++r)
+    std::memcpy(static_cast<char*>(to) + r * to_pitch, static_cast<const char*>(from) + r * from_pitch,
+                static_cast<size_t>(bytes));
+}
+
 }  // namespace trireme

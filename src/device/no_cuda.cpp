@@ -10,9 +10,19 @@ namespace {
 }  // namespace
 
 int cuda_device_count() { return 0; }
+CudaMemory cuda_memory(int) { fail(); }
+std::string cuda_device_name(int) { fail(); }
 void* cuda_allocate(int, int64_t) { fail(); }
 void cuda_free(int, void*) noexcept {}
 void cuda_fill(int, void*, uint8_t, int64_t) { fail(); }
 void cuda_copy(Device, void*, Device, const void*, int64_t) { fail(); }
+void cuda_copy_rows(Device, void*, int64_t, Device, const void*, int64_t, int64_t, int64_t) { fail(); }
+
+void CudaContextDeleter::operator()(CudaContext*) const noexcept {}
+CudaContextPtr make_cuda_context(Device device) {
+  if (device.kind == DeviceKind::cuda) fail();
+  return nullptr;
+}
+void cuda_synchronize(CudaContext*) {}
 
 }  // namespace trireme

@@ -3,6 +3,7 @@
 
 #include "ops/cost.h"
 #include "ops/cpu/activation.h"
+#include "ops/cuda/activation.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -25,7 +26,7 @@ void gelu_forward(Ctx& ctx, Tensor y, const Tensor& x) {
   check_matrix(op, "x", x, x.size(0), x.size(1));
   check_matrix(op, "y", y, x.size(0), x.size(1));
   if (!begin_op(ctx, op, {.flops = flops(kGeluFlops, x), .bytes = bytes_of(y, x)})) return;
-  cpu::gelu_forward(ctx, y, x);
+  on_device(ctx, cpu::gelu_forward, cuda::gelu_forward, y, x);
   end_op(ctx, op, y);
 }
 
@@ -35,7 +36,7 @@ void gelu_backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) {
   check_matrix(op, "dx", dx, x.size(0), x.size(1));
   check_matrix(op, "dy", dy, x.size(0), x.size(1));
   if (!begin_op(ctx, op, {.flops = flops(kGeluBackwardFlops, x), .bytes = bytes_of(dx, dy, x)})) return;
-  cpu::gelu_backward(ctx, dx, dy, x);
+  on_device(ctx, cpu::gelu_backward, cuda::gelu_backward, dx, dy, x);
   end_op(ctx, op, dx);
 }
 
@@ -44,7 +45,7 @@ void swiglu_forward(Ctx& ctx, Tensor y, const Tensor& gate_up) {
   check_matrix(op, "y", y, y.size(0), y.size(1));
   check_matrix(op, "gate_up", gate_up, y.size(0), 2 * y.size(1));
   if (!begin_op(ctx, op, {.flops = flops(kSwigluFlops, y), .bytes = bytes_of(y, gate_up)})) return;
-  cpu::swiglu_forward(ctx, y, gate_up);
+  on_device(ctx, cpu::swiglu_forward, cuda::swiglu_forward, y, gate_up);
   end_op(ctx, op, y);
 }
 
@@ -54,7 +55,7 @@ void swiglu_backward(Ctx& ctx, Tensor dgate_up, const Tensor& dy, const Tensor& 
   check_matrix(op, "gate_up", gate_up, dy.size(0), 2 * dy.size(1));
   check_matrix(op, "dgate_up", dgate_up, dy.size(0), 2 * dy.size(1));
   if (!begin_op(ctx, op, {.flops = flops(kSwigluBackwardFlops, dy), .bytes = bytes_of(dgate_up, dy, gate_up)})) return;
-  cpu::swiglu_backward(ctx, dgate_up, dy, gate_up);
+  on_device(ctx, cpu::swiglu_backward, cuda::swiglu_backward, dgate_up, dy, gate_up);
   end_op(ctx, op, dgate_up);
 }
 

@@ -1,8 +1,10 @@
 // Checks and cost of attention.
 #include "ops/attention.h"
 
+#include "ops/attention_geometry.h"
 #include "ops/cost.h"
 #include "ops/cpu/attention.h"
+#include "ops/cuda/attention.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -37,7 +39,7 @@ void check_inputs(const char* op, const Ctx& ctx, const Tensor& q, const Tensor&
 
 /// FLOPs of `products` matrix products over the visible pairs.
 double pair_flops(const Tensor& q, const AttentionArgs& args, double products) {
-  return 2.0 * products * static_cast<double>(cpu::visible_pairs(args)) * static_cast<double>(q.size(1) * q.size(2));
+  return 2.0 * products * static_cast<double>(visible_pairs(args)) * static_cast<double>(q.size(1) * q.size(2));
 }
 
 int64_t threads(const Ctx& ctx) { return ctx.pool == nullptr ? 1 : ctx.pool->size(); }
@@ -49,9 +51,14 @@ void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Te
   const char* op = "attention_forward";
   check_inputs(op, ctx, q, k, v, o, lse, args);
   const ArenaScope scope(*ctx.temp);
-  const Tensor scratch = ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_forward_floats(q, k)});
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_forward_scratch(q, k, args)})
+                                : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_forward_floats(q, k)});
   if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 2), .bytes = bytes_of(o, lse, q, k, v), .matmul = true})) return;
-  cpu::attention_forward(ctx, o, lse, q, k, v, args, scratch.f32());
+  if (on_gpu)
+    cuda::attention_forward(ctx, o, lse, q, k, v, args, scratch);
+  else
+    cpu::attention_forward(ctx, o, lse, q, k, v, args, scratch.f32());
   end_op(ctx, op, o);
 }
 
@@ -64,12 +71,18 @@ void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor&
   check_heads(op, "dk", dk, k.shape, k.dtype);
   check_heads(op, "dv", dv, k.shape, k.dtype);
   const ArenaScope scope(*ctx.temp);
-  const Tensor scratch = ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_backward_scratch(q, k, args)})
+                                : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
   const Tensor delta = ctx.temp->take(DType::f32, lse.shape);
-  const Tensor dq_sum = dq.dtype == DType::f32 ? dq : ctx.temp->take(DType::f32, q.shape);
+  const Tensor dq_sum = on_gpu || dq.dtype == DType::f32 ? dq : ctx.temp->take(DType::f32, q.shape);
   const double bytes = bytes_of(dq, dk, dv, d_o, q, k, v, o, lse);
   if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 5), .bytes = bytes, .matmul = true})) return;
-  cpu::attention_backward(ctx, {dq, dk, dv, dq_sum, delta, d_o, q, k, v, o, lse}, args, scratch.f32());
+  const AttentionGradients gradients{dq, dk, dv, dq_sum, delta, d_o, q, k, v, o, lse};
+  if (on_gpu)
+    cuda::attention_backward(ctx, gradients, args, scratch);
+  else
+    cpu::attention_backward(ctx, gradients, args, scratch.f32());
   end_op(ctx, op, dq);
   end_op(ctx, op, dk);
   end_op(ctx, op, dv);

@@ -1,9 +1,13 @@
 // Checks and cost of the elementwise helpers.
 #include "ops/basic.h"
 
+#include <optional>
+
+#include "device/memory.h"
 #include "ops/cost.h"
 #include "ops/cpu/basic.h"
 #include "ops/cpu/dropout.h"
+#include "ops/cuda/basic.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -22,14 +26,14 @@ double elements(const Tensor& t) { return static_cast<double>(t.numel()); }
 void fill(Ctx& ctx, Tensor y, float value) {
   check_elements("fill", "y", y, y.shape);
   if (!begin_op(ctx, "fill", {.bytes = bytes_of(y)})) return;
-  cpu::fill(ctx, y, value);
+  on_device(ctx, cpu::fill, cuda::fill, y, value);
 }
 
 void copy(Ctx& ctx, Tensor y, const Tensor& x) {
   check_elements("copy", "y", y, x.shape);
   check_elements("copy", "x", x, x.shape);
   if (!begin_op(ctx, "copy", {.bytes = bytes_of(y, x)})) return;
-  cpu::copy(ctx, y, x);
+  on_device(ctx, cpu::copy, cuda::copy, y, x);
   end_op(ctx, "copy", y);
 }
 
@@ -38,14 +42,14 @@ void add(Ctx& ctx, Tensor y, const Tensor& a, const Tensor& b) {
   check_elements("add", "a", a, y.shape);
   check_elements("add", "b", b, y.shape);
   if (!begin_op(ctx, "add", {.flops = elements(y), .bytes = bytes_of(y, a, b)})) return;
-  cpu::add(ctx, y, a, b);
+  on_device(ctx, cpu::add, cuda::add, y, a, b);
   end_op(ctx, "add", y);
 }
 
 void scale(Ctx& ctx, Tensor y, float factor) {
   check_elements("scale", "y", y, y.shape);
   if (!begin_op(ctx, "scale", {.flops = elements(y), .bytes = 2 * bytes_of(y)})) return;
-  cpu::scale(ctx, y, factor);
+  on_device(ctx, cpu::scale, cuda::scale, y, factor);
   end_op(ctx, "scale", y);
 }
 
@@ -65,22 +69,51 @@ void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const 
   if (active)
     cpu::dropout(ctx, y, x, {p, site, batch.sample_ids, batch.positions, channel_begin});
   else
-    cpu::copy(ctx, y, x);
+    on_device(ctx, cpu::copy, cuda::copy, y, x);
   end_op(ctx, op, y);
 }
 
-double sum_squares(Ctx& ctx, const Tensor& x) {
-  check_rows("sum_squares", "x", x);
-  check_vector("sum_squares", "x", x, x.numel(), x.dtype);
-  if (!begin_op(ctx, "sum_squares", {.flops = 2 * elements(x), .bytes = bytes_of(x)})) return 0;
-  return cpu::sum_squares(ctx, x);
+double sum_squares(Ctx& ctx, std::span<const Tensor> xs) {
+  const char* op = "sum_squares";
+  OpCost cost;
+  for (const Tensor& x : xs) {
+    check_rows(op, "x", x);
+    check_vector(op, "x", x, x.numel(), x.dtype);
+    cost.flops += 2 * elements(x);
+    cost.bytes += bytes_of(x);
+  }
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  std::optional<ArenaScope> scope;
+  Tensor sum, partial;
+  if (on_gpu) {
+    scope.emplace(*ctx.temp);
+    sum = ctx.temp->take(DType::f64, {1});
+    partial = ctx.temp->take(DType::f64, {cuda::kSumSquaresParts});
+  }
+  if (!begin_op(ctx, op, cost) || xs.empty()) return 0;
+  if (!on_gpu) {
+    double total = 0;
+    for (const Tensor& x : xs) total += cpu::sum_squares(ctx, x);
+    return total;
+  }
+  for (const Tensor& x : xs) cuda::sum_squares(ctx, sum, partial, x, &x != xs.data());
+  return download(sum);
 }
 
 int64_t find_nonfinite(Ctx& ctx, const Tensor& x) {
-  check_rows("find_nonfinite", "x", x);
-  check_vector("find_nonfinite", "x", x, x.numel(), x.dtype);
-  if (!begin_op(ctx, "find_nonfinite", {.bytes = bytes_of(x)})) return -1;
-  return cpu::find_nonfinite(ctx, x);
+  const char* op = "find_nonfinite";
+  check_rows(op, "x", x);
+  check_vector(op, "x", x, x.numel(), x.dtype);
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  std::optional<ArenaScope> scope;
+  if (on_gpu) scope.emplace(*ctx.temp);
+  const Tensor first = on_gpu ? ctx.temp->take(DType::i64, {1}) : Tensor();
+  if (!begin_op(ctx, op, {.bytes = bytes_of(x)})) return -1;
+  if (!on_gpu) return cpu::find_nonfinite(ctx, x);
+  cuda::find_nonfinite(ctx, first, x);
+  int64_t index = 0;
+  copy_memory(kCpu, &index, first.device, first.data, first.bytes());
+  return index == INT64_MAX ? -1 : index;
 }
 
 }  // namespace trireme

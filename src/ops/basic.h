@@ -1,6 +1,8 @@
 // Elementwise helpers. Rank 1 to 3, unit stride in the last dimension, f32, bf16 or f16 unless said.
 #pragma once
 
+#include <span>
+
 #include "tensor/batch.h"
 #include "tensor/ctx.h"
 
@@ -21,9 +23,10 @@ void scale(Ctx& ctx, Tensor y, float factor);
 void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const Batch& batch,
              int64_t channel_begin = 0);
 
-/// Sum of squares of a contiguous tensor in double, in an order that depends on the size only. 0 on meta.
-double sum_squares(Ctx& ctx, const Tensor& x);
-/// Index of the first NaN or Inf of a contiguous tensor, or -1.
+/// Sum of squares of contiguous tensors in double, one after the other, each in an order that depends on its size only.
+/// 0 on meta. Waits for the result.
+double sum_squares(Ctx& ctx, std::span<const Tensor> xs);
+/// Index of the first NaN or Inf of a contiguous tensor, or -1. Waits for the result.
 int64_t find_nonfinite(Ctx& ctx, const Tensor& x);
 
 }  // namespace trireme

@@ -1,6 +1,10 @@
 #include "ops/dispatch.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
+
+#include "device/memory.h"
 
 namespace trireme {
 namespace {
@@ -30,8 +34,17 @@ void check_rows_finite(const char* op, const Tensor& whole, const Tensor& part, 
   const int64_t rows = part.rank() > 1 ? part.size(0) : 1;
   const int64_t stride = part.rank() > 1 ? part.stride(0) : 0;
   const int64_t cols = part.size(part.rank() - 1);
+  const int64_t row_bytes = cols * dtype_size(part.dtype);
+  std::vector<char> on_host;  // rows of a tensor that lies elsewhere
+  if (part.device != kCpu) {
+    on_host.resize(static_cast<size_t>(rows * row_bytes));
+    copy_memory_rows(kCpu, on_host.data(), row_bytes, part.device, part.data,
+                     std::max(stride * dtype_size(part.dtype), row_bytes), row_bytes, rows);
+  }
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t col = first_nonfinite(part.dtype, part.as<char>() + r * stride * dtype_size(part.dtype), cols);
+    const char* row =
+        part.device != kCpu ? on_host.data() + r * row_bytes : part.as<char>() + r * stride * dtype_size(part.dtype);
+    const int64_t col = first_nonfinite(part.dtype, row, cols);
     if (col >= 0)
       throw NumericError(
           cat(op, ": the result ", whole.str(), " has a NaN or Inf first in row ", row_begin + r, ", column ", col));
@@ -47,10 +60,15 @@ bool begin_op(Ctx& ctx, const char* op, const OpCost& cost) {
     ctx.count->bytes += cost.bytes;
     ++ctx.count->calls;
   }
-  if (ctx.planning()) return false;
-  if (ctx.device.kind != DeviceKind::cpu)
-    throw DeviceError(cat(op, ": this program has no kernel for ", device_name(ctx.device.kind), "; run on cpu"));
-  return true;
+  CHECK(ctx.planning() || ctx.device.kind == ctx.backend, op, ": runs on ", device_name(ctx.device.kind),
+        " with kernels for ", device_name(ctx.backend));
+  return !ctx.planning();
+}
+
+double download(const Tensor& scalar) {
+  double value = 0;
+  copy_memory(kCpu, &value, scalar.device, scalar.data, sizeof value);
+  return value;
 }
 
 void end_op(Ctx& ctx, const char* op, const Tensor& out) {

@@ -12,10 +12,19 @@ struct OpCost {
   bool matmul = false;
 };
 
-/// Counts the op; true where the CPU kernel is to run, false on meta. DeviceError for other devices.
+/// Counts the op; true where a kernel is to run, false on meta.
 bool begin_op(Ctx& ctx, const char* op, const OpCost& cost);
 
-/// With ctx.check_finite: NumericError naming the op where `out` holds a NaN or Inf.
+/// The kernel of ctx's backend; both take the same arguments.
+template <class Cpu, class Cuda, class... Args>
+decltype(auto) on_device(Ctx& ctx, Cpu cpu_kernel, Cuda cuda_kernel, const Args&... args) {
+  return ctx.backend == DeviceKind::cuda ? cuda_kernel(ctx, args...) : cpu_kernel(ctx, args...);
+}
+
+/// The value of a scalar f64 that ops left on a device. Waits for them.
+double download(const Tensor& scalar);
+
+/// With ctx.check_finite: NumericError naming the op where `out` holds a NaN or Inf. Waits for the op.
 void end_op(Ctx& ctx, const char* op, const Tensor& out);
 
 }  // namespace trireme

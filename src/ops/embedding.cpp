@@ -3,6 +3,7 @@
 
 #include "ops/cost.h"
 #include "ops/cpu/embedding.h"
+#include "ops/cuda/embedding.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -17,7 +18,7 @@ void embedding_forward(Ctx& ctx, Tensor y, const Tensor& ids, const Tensor& tabl
   const double moved =
       bytes_of(y) * (accumulate ? 2 : 1) + bytes_of(ids) + static_cast<double>(y.numel() * dtype_size(table.dtype));
   if (!begin_op(ctx, op, {.flops = accumulate ? static_cast<double>(y.numel()) : 0.0, .bytes = moved})) return;
-  cpu::embedding_forward(ctx, y, ids, table, row_begin, accumulate);
+  on_device(ctx, cpu::embedding_forward, cuda::embedding_forward, y, ids, table, row_begin, accumulate);
   end_op(ctx, op, y);
 }
 
@@ -31,7 +32,7 @@ void embedding_backward(Ctx& ctx, Tensor dtable, const Tensor& ids, const Tensor
   check_rows(op, "dy", dy);
   const double n = static_cast<double>(dy.numel());
   if (!begin_op(ctx, op, {.flops = n, .bytes = bytes_of(dy, ids) + 2 * n * sizeof(float)})) return;
-  cpu::embedding_backward(ctx, dtable, ids, dy, row_begin);
+  on_device(ctx, cpu::embedding_backward, cuda::embedding_backward, dtable, ids, dy, row_begin);
   end_op(ctx, op, dtable);
 }
 

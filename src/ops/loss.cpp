@@ -3,6 +3,7 @@
 
 #include "ops/cost.h"
 #include "ops/cpu/loss.h"
+#include "ops/cuda/loss.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -27,7 +28,8 @@ void cross_entropy_stats(Ctx& ctx, Tensor row_max, Tensor row_sum, Tensor target
   check_vector(op, "target_logit", target_logit, logits.size(0), DType::f32);
   const OpCost cost{.flops = 11 * elements(logits), .bytes = bytes_of(logits, targets, row_max, row_sum, target_logit)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::cross_entropy_stats(ctx, row_max, row_sum, target_logit, logits, targets, col_begin);
+  on_device(ctx, cpu::cross_entropy_stats, cuda::cross_entropy_stats, row_max, row_sum, target_logit, logits, targets,
+            col_begin);
   end_op(ctx, op, row_sum);
 }
 
@@ -37,7 +39,7 @@ void cross_entropy_rescale(Ctx& ctx, Tensor row_sum, const Tensor& row_max, cons
   check_vector(op, "row_max", row_max, row_sum.numel(), DType::f32);
   check_vector(op, "global_max", global_max, row_sum.numel(), DType::f32);
   if (!begin_op(ctx, op, {.flops = 10 * elements(row_sum), .bytes = 2 * bytes_of(row_sum, row_max)})) return;
-  cpu::cross_entropy_rescale(ctx, row_sum, row_max, global_max);
+  on_device(ctx, cpu::cross_entropy_rescale, cuda::cross_entropy_rescale, row_sum, row_max, global_max);
   end_op(ctx, op, row_sum);
 }
 
@@ -52,7 +54,7 @@ void cross_entropy_loss(Ctx& ctx, Tensor loss, Tensor lse, const Tensor& row_max
   check_vector(op, "target_logit", target_logit, n, DType::f32);
   const OpCost cost{.flops = 10 * elements(loss), .bytes = bytes_of(loss, lse, row_max, row_sum, target_logit)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::cross_entropy_loss(ctx, loss, lse, row_max, row_sum, target_logit);
+  on_device(ctx, cpu::cross_entropy_loss, cuda::cross_entropy_loss, loss, lse, row_max, row_sum, target_logit);
   end_op(ctx, op, loss);
 }
 
@@ -64,7 +66,8 @@ void cross_entropy_backward(Ctx& ctx, Tensor logits, const Tensor& lse, const Te
   check_vector(op, "weights", weights, logits.size(0), DType::f32);
   const OpCost cost{.flops = 10 * elements(logits), .bytes = 2 * bytes_of(logits) + bytes_of(lse, targets, weights)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::cross_entropy_backward(ctx, logits, lse, targets, weights, scale, col_begin);
+  on_device(ctx, cpu::cross_entropy_backward, cuda::cross_entropy_backward, logits, lse, targets, weights, scale,
+            col_begin);
   end_op(ctx, op, logits);
 }
 
@@ -72,8 +75,12 @@ double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss) {
   const char* op = "weighted_sum";
   check_vector(op, "weights", weights, loss.numel(), DType::f32);
   check_vector(op, "loss", loss, loss.numel(), DType::f32);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor sum = ctx.backend == DeviceKind::cuda ? ctx.temp->take(DType::f64, {1}) : Tensor();
   if (!begin_op(ctx, op, {.flops = 2 * elements(loss), .bytes = bytes_of(weights, loss)})) return 0;
-  return cpu::weighted_sum(weights, loss);
+  if (!sum.defined()) return cpu::weighted_sum(weights, loss);
+  cuda::weighted_sum(ctx, sum, weights, loss);
+  return download(sum);
 }
 
 }  // namespace trireme

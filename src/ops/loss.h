@@ -23,7 +23,7 @@ void cross_entropy_loss(Ctx& ctx, Tensor loss, Tensor lse, const Tensor& row_max
 void cross_entropy_backward(Ctx& ctx, Tensor logits, const Tensor& lse, const Tensor& targets, const Tensor& weights,
                             float scale, int64_t col_begin);
 
-/// The weighted sum over rows, in double and in order: sum(weights * loss). 0 on meta.
+/// The weighted sum over rows, in double and in order: sum(weights * loss). 0 on meta. Waits for the result.
 double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss);
 
 }  // namespace trireme

@@ -4,6 +4,8 @@
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
+#include "ops/cuda/matmul.h"
+#include "ops/cuda/sum_rows.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -23,13 +25,19 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_rows(op, "bias", *options.bias);
   }
   const ArenaScope scope(*ctx.temp);
-  const cpu::MatmulPlan plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
-  const Tensor scratch = ctx.temp->take(DType::f32, {plan.scratch_floats});
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  cpu::MatmulPlan plan;
+  if (!on_gpu) plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
+  const Tensor scratch =
+      on_gpu ? ctx.temp->take(DType::u8, {cuda::kMatmulWorkspace}) : ctx.temp->take(DType::f32, {plan.scratch_floats});
   const double bytes = bytes_of(c, a, b) + (options.accumulate ? bytes_of(c) : 0.0);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes, .matmul = true})) return;
   if (m == 0 || n == 0) return;
-  cpu::matmul(ctx, plan, c, a, b, options, scratch.f32());
+  if (on_gpu)
+    cuda::matmul(ctx, c, a, b, options, scratch);
+  else
+    cpu::matmul(ctx, plan, c, a, b, options, scratch.f32());
   end_op(ctx, op, c);
 }
 
@@ -38,11 +46,20 @@ void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {
   CHECK(x.rank() == 2, op, ": x ", x.str());
   check_rows(op, "x", x);
   check_vector(op, "out", out, x.size(1), DType::f32);
+  const ArenaScope scope(*ctx.temp);
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  Tensor partial;
+  if (on_gpu) partial = ctx.temp->take(DType::f32, {cuda::sum_rows_blocks(x.size(0), x.size(1)), x.size(1)});
   if (!begin_op(ctx, op, {.flops = static_cast<double>(x.numel()), .bytes = bytes_of(x, out, out)})) return;
-  cpu::sum_rows(ctx, out, x);
+  if (on_gpu)
+    cuda::sum_rows(ctx, out, partial, x);
+  else
+    cpu::sum_rows(ctx, out, x);
   end_op(ctx, op, out);
 }
 
-std::string matmul_library() { return cpu::blas_name(); }
+std::string matmul_library(DeviceKind backend) {
+  return backend == DeviceKind::cuda ? cuda::blas_name() : cpu::blas_name();
+}
 
 }  // namespace trireme

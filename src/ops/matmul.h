@@ -19,8 +19,8 @@ struct MatmulOptions {
 /// any row stride. c must not overlap a or b.
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
 
-/// The library that computes large f32 products on the CPU, with the kernels it chose for this machine.
-std::string matmul_library();
+/// The library that computes large products; on the CPU with the kernels it chose for this machine.
+std::string matmul_library(DeviceKind backend = DeviceKind::cpu);
 
 /// out (C), f32, added: the sum over the rows of x (N, C). Fixed order of sums.
 void sum_rows(Ctx& ctx, Tensor out, const Tensor& x);

@@ -1,9 +1,10 @@
-// Checks and cost of the norms. Both kinds share the kernels of cpu/norm.h: RMSNorm is LayerNorm without
+// Checks and cost of the norms. Both kinds share kernels: RMSNorm is LayerNorm without
 // mean and bias.
 #include "ops/norm.h"
 
 #include "ops/cost.h"
 #include "ops/cpu/norm.h"
+#include "ops/cuda/norm.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -18,7 +19,7 @@ void check_parameter(const char* op, const char* name, const Tensor& t, int64_t 
   check_activation(op, name, t, {channels});
 }
 
-void forward(Ctx& ctx, const char* op, const cpu::NormForward& a) {
+void forward(Ctx& ctx, const char* op, const NormForward& a) {
   const Shape& shape = a.y.shape;
   CHECK(shape.rank == 2 || shape.rank == 3, op, ": y is ", a.y.str(), ", expected rank 2 or 3");
   const int64_t channels = shape[shape.rank - 1];
@@ -37,11 +38,11 @@ void forward(Ctx& ctx, const char* op, const cpu::NormForward& a) {
                     .bytes = bytes_of(a.y, a.residual, a.weight, a.bias, a.mean, a.rstd) +
                              (a.delta.defined() ? bytes_of(a.delta, a.x) : 0.0)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::norm_forward(ctx, a);
+  on_device(ctx, cpu::norm_forward, cuda::norm_forward, a);
   end_op(ctx, op, a.y);
 }
 
-void backward(Ctx& ctx, const char* op, cpu::NormBackward a) {
+void backward(Ctx& ctx, const char* op, NormBackward a) {
   const Shape& shape = a.dx.shape;
   CHECK(shape.rank == 2 || shape.rank == 3, op, ": dx is ", a.dx.str(), ", expected rank 2 or 3");
   const int64_t channels = shape[shape.rank - 1];
@@ -56,14 +57,14 @@ void backward(Ctx& ctx, const char* op, cpu::NormBackward a) {
   if (a.dbias.defined()) check_vector(op, "dbias", a.dbias, channels, DType::f32);
 
   ArenaScope scope(*ctx.temp);
-  const Shape partial{cpu::norm_blocks(rows), channels};
+  const Shape partial{ctx.backend == DeviceKind::cuda ? cuda::norm_blocks(rows) : cpu::norm_blocks(rows), channels};
   if (a.dweight.defined()) a.partial_dweight = ctx.temp->take(DType::f32, partial);
   if (a.dbias.defined()) a.partial_dbias = ctx.temp->take(DType::f32, partial);
   const OpCost cost{.flops = (a.mean.defined() ? 13.0 : 10.0) * static_cast<double>(shape.numel()),
                     .bytes = bytes_of(a.dx, a.dy, a.x, a.weight, a.mean, a.rstd, a.dweight, a.dbias) +
                              (a.accumulate ? bytes_of(a.dx) : 0.0)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::norm_backward(ctx, a);
+  on_device(ctx, cpu::norm_backward, cuda::norm_backward, a);
   end_op(ctx, op, a.dx);
 }
 

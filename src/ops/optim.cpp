@@ -3,6 +3,7 @@
 
 #include "ops/cost.h"
 #include "ops/cpu/optim.h"
+#include "ops/cuda/optim.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -22,7 +23,7 @@ void adamw_update(Ctx& ctx, Tensor master, Tensor m, Tensor v, Tensor param, con
   const OpCost cost{.flops = 15.0 * static_cast<double>(n),
                     .bytes = 2 * bytes_of(master, m, v) + bytes_of(grad, param)};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::adamw_update(ctx, master, m, v, param, grad, args);
+  on_device(ctx, cpu::adamw_update, cuda::adamw_update, master, m, v, param, grad, args);
   end_op(ctx, op, master);
 }
 

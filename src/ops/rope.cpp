@@ -3,6 +3,7 @@
 
 #include "ops/cost.h"
 #include "ops/cpu/rope.h"
+#include "ops/cuda/rope.h"
 #include "ops/dispatch.h"
 
 namespace trireme {
@@ -17,7 +18,7 @@ void rope(Ctx& ctx, Tensor x, const Tensor& positions, const Tensor& table, bool
   const OpCost cost{.flops = 3.0 * static_cast<double>(x.numel()),
                     .bytes = 2 * bytes_of(x) + static_cast<double>(x.size(0) * x.size(2) * dtype_size(DType::f32))};
   if (!begin_op(ctx, op, cost)) return;
-  cpu::rope(ctx, x, positions, table, inverse);
+  on_device(ctx, cpu::rope, cuda::rope, x, positions, table, inverse);
   end_op(ctx, op, x);
 }
 

@@ -23,6 +23,13 @@ GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device
     for (const Param& param : table)
       if (!param.spec.tied_to.empty()) scratch = std::max(scratch, param.local_shape.numel());
   scratch_ = Buffer("gradient scratch", device, scratch * dtype_size(DType::f32));
+  for (size_t u = 0; u < layout.units.size(); ++u) {
+    const FlatRange range = layout.optimizer_range(static_cast<int>(u));
+    const Tensor view = optimizer_view(static_cast<int>(u));
+    for_each_piece(layout.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
+      if (counts_in_norm(param)) counted_.push_back(view.slice(0, flat - range.begin, flat - range.begin + n));
+    });
+  }
 }
 
 void GradStore::bind(int unit, const Tensor& flat) {
@@ -126,14 +133,7 @@ bool GradStore::counts_in_norm(const Param& param) const {
 }
 
 double GradStore::global_sum_squares(Ctx& ctx) const {
-  double sum = 0;
-  for (size_t u = 0; u < buffers_.size(); ++u) {
-    const FlatRange range = layout_.optimizer_range(static_cast<int>(u));
-    const Tensor view = optimizer_view(static_cast<int>(u));
-    for_each_piece(layout_.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
-      if (counts_in_norm(param)) sum += sum_squares(ctx, view.slice(0, flat - range.begin, flat - range.begin + n));
-    });
-  }
+  double sum = sum_squares(ctx, counted_);
   if (layout_.zero_stage >= 1) sum = groups_.dp_cp->all_reduce(sum, ReduceOp::sum);
   sum = groups_.tp->all_reduce(sum, ReduceOp::sum);
   return groups_.pp->all_reduce(sum, ReduceOp::sum);

@@ -43,6 +43,7 @@ class GradStore {
   const ModelLayout& layout_;
   Groups groups_;
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
+  std::vector<Tensor> counted_;  // this rank's gradients that count in the norm
   UnitRing ring_;
   Buffer scratch_;  // one shard, or the copy of a tied gradient of another stage
 };

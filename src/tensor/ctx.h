@@ -16,16 +16,21 @@ struct OpCount {
   int64_t calls = 0;
 };
 
+class CudaContext;  // device/cuda.h
+
 struct Ctx {
   Device device = kCpu;
-  ThreadPool* pool = nullptr;  // null: one thread. Also set on meta, where only its size matters
-  Arena* keep = nullptr;       // what a unit saves for its backward
-  Arena* temp = nullptr;       // scratch of the enclosing call
-  OpCount* count = nullptr;    // null: do not count
-  uint64_t seed = 0;           // of dropout
-  int64_t step = 0;            // optimizer step, from 0: part of every dropout key
-  bool train = false;          // dropout on
-  bool check_finite = false;   // TRIREME_NAN: name the first op that makes a NaN or Inf
+  DeviceKind backend = DeviceKind::cpu;  // whose kernels run; on meta, those the plan is for: their scratch differs
+  CudaContext* cuda = nullptr;           // set where backend is cuda and the device a real one
+  ThreadPool* pool = nullptr;            // null: one thread. Also set on meta, where only its size matters
+  Arena* keep = nullptr;                 // what a unit saves for its backward
+  Arena* temp = nullptr;                 // scratch of the enclosing call
+  OpCount* count = nullptr;              // null: do not count
+  uint64_t seed = 0;                     // of dropout
+  int64_t step = 0;                      // optimizer step, from 0: part of every dropout key
+  bool train = false;                    // dropout on
+  bool check_finite = false;             // TRIREME_NAN: name the first op that makes a NaN or Inf
+  int64_t logit_rows = 512;              // tokens whose logits exist at once (layers/head.h)
 
   bool planning() const { return device.kind == DeviceKind::meta; }
 };

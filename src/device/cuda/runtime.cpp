@@ -2,29 +2,41 @@
 #include <cuda_runtime_api.h>
 
 #include "base/error.h"
-#include "device/cuda.h"
+#include "device/cuda/context.h"
 
 namespace trireme {
-namespace {
 
-void check(cudaError_t status, const char* call) {
+void check_cuda(cudaError_t status, const char* call) {
   if (status != cudaSuccess) throw DeviceError(cat(call, ": ", cudaGetErrorString(status)));
 }
-
-}  // namespace
 
 int cuda_device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+CudaMemory cuda_memory(int index) {
+  check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return {static_cast<int64_t>(free), static_cast<int64_t>(total)};
+}
+
+std::string cuda_device_name(int index) {
+  cudaDeviceProp properties;
+  check_cuda(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  return cat(properties.name, ", compute capability ", properties.major, ".", properties.minor);
+}
+
 void* cuda_allocate(int index, int64_t bytes) {
-  check(cudaSetDevice(index), "cudaSetDevice");
+  check_cuda(cudaSetDevice(index), "cudaSetDevice");
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, static_cast<size_t>(bytes));
-  if (status != cudaSuccess)
+  if (status != cudaSuccess) {
+    cudaGetLastError();  // not for a later kernel to stumble over
     throw DeviceError(cat("GPU ", index, " cannot give ", bytes >> 20, " MiB: ", cudaGetErrorString(status)));
-  check(cudaMemset(data, 0, static_cast<size_t>(bytes)), "cudaMemset");
+  }
+  check_cuda(cudaMemset(data, 0, static_cast<size_t>(bytes)), "cudaMemset");
   return data;
 }
 
@@ -34,13 +46,21 @@ void cuda_free(int index, void* data) noexcept {
 }
 
 void cuda_fill(int index, void* data, uint8_t byte, int64_t bytes) {
-  check(cudaSetDevice(index), "cudaSetDevice");
-  check(cudaMemset(data, byte, static_cast<size_t>(bytes)), "cudaMemset");
+  check_cuda(cudaSetDevice(index), "cudaSetDevice");
+  check_cuda(cudaMemset(data, byte, static_cast<size_t>(bytes)), "cudaMemset");
 }
 
 void cuda_copy(Device to_device, void* to, Device from_device, const void* from, int64_t bytes) {
-  check(cudaSetDevice(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index), "cudaSetDevice");
-  check(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "cudaMemcpy");
+  check_cuda(cudaSetDevice(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index), "cudaSetDevice");
+  check_cuda(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault), "cudaMemcpy");
+}
+
+void cuda_copy_rows(Device to_device, void* to, int64_t to_pitch, Device from_device, const void* from,
+                    int64_t from_pitch, int64_t bytes, int64_t rows) {
+  check_cuda(cudaSetDevice(to_device.kind == DeviceKind::cuda ? to_device.index : from_device.index), "cudaSetDevice");
+  check_cuda(cudaMemcpy2D(to, static_cast<size_t>(to_pitch), from, static_cast<size_t>(from_pitch),
+                          static_cast<size_t>(bytes), static_cast<size_t>(rows), cudaMemcpyDefault),
+             "cudaMemcpy2D");
 }
 
 }  // namespace trireme

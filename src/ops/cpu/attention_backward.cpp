@@ -125,16 +125,6 @@ void Backward::run(const Segment& segment, int64_t kv_head, const Scratch& s) co
     store_block(head_block(g_.dq, segment.q_begin, segment.q_len, h), dq_row(segment.q_begin, h), g_.dq_sum.stride(0));
 }
 
-/// Whether the segments follow each other without a gap from 0 to `rows`.
-bool cover(std::span<const Segment> segments, int64_t rows, int32_t Segment::*begin, int32_t Segment::*len) {
-  int64_t at = 0;
-  for (const Segment& s : segments) {
-    if (s.*begin != at) return false;
-    at += s.*len;
-  }
-  return at == rows;
-}
-
 void clear(const Tensor& t) {
   for (int64_t i = 0; i < t.size(0); ++i)
     for (int64_t h = 0; h < t.size(1); ++h) {
@@ -148,8 +138,8 @@ void clear(const Tensor& t) {
 int64_t attention_backward_floats(const Tensor& q, const Tensor& k) { return Scratch(nullptr, q, k).floats; }
 
 void attention_backward(Ctx& ctx, const AttentionGradients& g, const AttentionArgs& args, float* scratch) {
-  if (!cover(args.segments, g.q.size(0), &Segment::q_begin, &Segment::q_len)) clear(g.dq);
-  if (!cover(args.segments, g.k.size(0), &Segment::k_begin, &Segment::k_len)) {
+  if (!segments_cover(args.segments, g.q.size(0), &Segment::q_begin, &Segment::q_len)) clear(g.dq);
+  if (!segments_cover(args.segments, g.k.size(0), &Segment::k_begin, &Segment::k_len)) {
     clear(g.dk);
     clear(g.dv);
   }

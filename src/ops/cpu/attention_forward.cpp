@@ -164,16 +164,6 @@ void Forward::run(const Item& item, const Scratch& s) const {
 
 }  // namespace
 
-int64_t visible_pairs(const AttentionArgs& args) {
-  int64_t pairs = 0;
-  for (const Segment& s : args.segments)
-    for (int64_t i = 0; i < s.q_len; ++i) {
-      const Range keys = visible_keys(s, args, i);
-      pairs += keys.end - keys.begin;
-    }
-  return pairs;
-}
-
 int64_t attention_forward_floats(const Tensor& q, const Tensor& k) { return Scratch(nullptr, q, k).floats; }
 
 void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,

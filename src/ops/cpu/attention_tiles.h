@@ -5,7 +5,7 @@
 #include <array>
 
 #include "base/numeric.h"
-#include "ops/attention.h"
+#include "ops/attention_geometry.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/convert.h"
 
@@ -13,21 +13,6 @@ namespace trireme::cpu {
 
 constexpr int64_t kQueries = 64;  // of a tile
 constexpr int64_t kKeys = 128;    // of a tile: also the row stride of a tile of scores
-
-struct Range {
-  int64_t begin = 0, end = 0;
-  bool empty() const { return begin >= end; }
-};
-
-/// The keys that query i of the segment sees. Both ends never decrease with i. A window ends at the query's own
-/// position, causal or not.
-inline Range visible_keys(const Segment& s, const AttentionArgs& args, int64_t i) {
-  const int64_t last = int64_t{s.q_pos} + i - s.k_pos;  // index of the key at the query's own position
-  const bool bounded = args.causal || args.window > 0;
-  const int64_t end = bounded ? std::clamp<int64_t>(last + 1, 0, s.k_len) : s.k_len;
-  const int64_t begin = args.window > 0 ? std::clamp<int64_t>(last + 1 - args.window, 0, end) : 0;
-  return {begin, end};
-}
 
 /// The keys that any of the queries [begin, end) sees.
 inline Range visible_keys(const Segment& s, const AttentionArgs& args, Range queries) {

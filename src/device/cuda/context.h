@@ -1,0 +1,46 @@
+// The inside of a CudaContext, for kernels and library calls.
+//
+// The stream is a blocking one: copies and fills of device/memory.h, which run on the default stream, wait for it and
+// are waited for. So a copy_memory after an op sees the op's result.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+#include <memory>
+
+#include "device/cuda.h"
+
+namespace trireme {
+
+/// DeviceError with the call and CUDA's own words, unless `status` is success.
+void check_cuda(cudaError_t status, const char* call);
+
+/// What an op keeps from call to call, behind a type of its own.
+struct CudaState {
+  virtual ~CudaState() = default;
+};
+
+class CudaContext {
+ public:
+  explicit CudaContext(int index);
+  ~CudaContext();
+  CudaContext(const CudaContext&) = delete;
+  CudaContext& operator=(const CudaContext&) = delete;
+
+  int index() const { return index_; }
+  cudaStream_t stream() const { return stream_; }
+  cublasLtHandle_t blas() const { return blas_; }
+  int multiprocessors() const { return multiprocessors_; }
+  int max_shared_bytes() const { return max_shared_bytes_; }  // of a block, where a kernel asks for it
+
+  std::unique_ptr<CudaState> matmul_state, attention_state;
+
+ private:
+  int index_;
+  int multiprocessors_ = 0, max_shared_bytes_ = 0;
+  cudaStream_t stream_ = nullptr;
+  cublasLtHandle_t blas_ = nullptr;
+};
+
+}  // namespace trireme

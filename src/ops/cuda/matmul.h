@@ -1,0 +1,22 @@
+// Matrix products by cuBLASLt; the contract is in ops/matmul.h. What cuBLASLt has no algorithm for (operands of unlike
+// types, odd alignments) takes a plain kernel. The fastest of its candidates is found once for each kind of product, by
+// trying them, and remembered in the context.
+#pragma once
+
+#include "ops/matmul.h"
+
+namespace trireme::cuda {
+
+constexpr int64_t kMatmulWorkspace = int64_t{32} << 20;  // bytes; NVIDIA's advice for Hopper
+
+/// `workspace`: (kMatmulWorkspace) u8.
+void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
+            const Tensor& workspace);
+
+/// f32 products on tensor cores with operands rounded to TF32. Off: sums and products in f32.
+void set_tf32(CudaContext& context, bool on);
+
+/// "cuBLASLt 13.0.2".
+std::string blas_name();
+
+}  // namespace trireme::cuda
