@@ -149,7 +149,9 @@ void compete(std::vector<Contestant>& all, const BenchOptions& options, ThreadPo
     c.times.insert(c.times.end(), times.begin(), times.end());
   };
   for (int64_t round = 0; round < options.rounds; ++round) {
-    gemm.push_back(measure_gemm_rate(pool, 3));
+    Ctx ctx;
+    ctx.pool = &pool;
+    gemm.push_back(measure_gemm_rate(ctx, DType::f32));
     for (Contestant& c : all) turn(c);
     for (auto c = all.rbegin(); c != all.rend(); ++c) turn(*c);
     std::string medians;

@@ -4,6 +4,7 @@
 
 #include "app/commands.h"
 #include "app/model_folder.h"
+#include "app/pick_device.h"
 #include "app/standard_io.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -36,13 +37,14 @@ int64_t target_bytes(const IndexedDataset& tokens, const Tokenizer& tokenizer) {
   return bytes;
 }
 
-EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens, const DataConfig& data,
+EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens, const DataConfig& data, Device device,
                           ThreadPool& pool) {
   EngineConfig config;
   config.model = model.config;
   config.micro_batch_size = data.micro_batch_size;
   config.sequence_length = data.sequence_length;
   config.micro_batches = 0;
+  config.device = device;
   SingleGroup single;
   Engine engine(config, Groups::alone(single), pool);
   const WeightFiles weights(model.folder);
@@ -53,7 +55,7 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
 }  // namespace
 
 int cmd_eval(CommandLine& line) {
-  std::string path, prefix;
+  std::string path, prefix, device = "auto";
   DataConfig data;
   data.sequence_length = 0;
   int64_t threads = 0;
@@ -62,6 +64,7 @@ int cmd_eval(CommandLine& line) {
   line.option("--data", prefix, "token files PREFIX.bin and PREFIX.idx", CommandLine::Need::required);
   line.option("--sequence-length", data.sequence_length, "tokens of a window; 0: the model's positions, at most 1024");
   line.option("--batch-size", data.micro_batch_size, "windows that go through the model at once");
+  line.option("--device", device, "auto, cpu or cuda");
   line.option("--threads", threads, "CPU threads; 0: one for each available core");
   line.flag("--json", json, "print one JSON object");
   line.example("trireme eval runs/poetry-tiny --data data/poems-test");
@@ -80,7 +83,7 @@ int cmd_eval(CommandLine& line) {
   }
   require_tokenizer(prefix, model.tokenizer.fingerprint(), model.tokenizer.vocab_size());
   const IndexedDataset tokens(prefix, model.tokenizer.vocab_size());
-  const EvalResult result = evaluate_files(model, tokens, data, pool);
+  const EvalResult result = evaluate_files(model, tokens, data, pick_device(device), pool);
   const int64_t bytes = target_bytes(tokens, model.tokenizer);
   const double bits_per_byte = result.loss * static_cast<double>(result.targets) / std::log(2.0) /
                                static_cast<double>(std::max<int64_t>(1, bytes));

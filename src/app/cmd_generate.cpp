@@ -3,6 +3,7 @@
 
 #include "app/commands.h"
 #include "app/model_folder.h"
+#include "app/pick_device.h"
 #include "app/standard_io.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -33,7 +34,7 @@ std::string json_text(const std::vector<std::string>& prompts, const std::vector
 }  // namespace
 
 int cmd_generate(CommandLine& line) {
-  std::string path;
+  std::string path, device = "auto";
   std::vector<std::string> prompts;
   GenerateOptions options;
   SamplingParams& sampling = options.sampling;
@@ -52,6 +53,7 @@ int cmd_generate(CommandLine& line) {
               "above 1: tokens already present become less likely");
   line.option("--seed", seed, "of the choices; the same seed writes the same text");
   line.option("--stop", options.stop, "end before this text; may be given several times");
+  line.option("--device", device, "auto, cpu or cuda");
   line.option("--threads", threads, "CPU threads; 0: one for each available core");
   line.flag("--raw-prompt", options.raw_prompt, "do not begin with the token that parts documents");
   line.flag("--ignore-eos", options.ignore_eos, "go on after the end of a document");
@@ -70,7 +72,7 @@ int cmd_generate(CommandLine& line) {
     for (int64_t i = 0; i < count; ++i) all.push_back(prompt);
   sampling.seed = static_cast<uint64_t>(seed);
   ThreadPool pool(checked_threads(threads));
-  Generator generator(load_model_folder(model_folder(path, pool)), pool);
+  Generator generator(load_model_folder(model_folder(path, pool)), pool, pick_device(device));
   const int64_t positions = generator.model().config.max_position_embeddings;
   options.max_new_tokens = max_new_tokens == kUnset ? std::min<int64_t>(128, positions / 2) : max_new_tokens;
 

@@ -4,7 +4,7 @@
 namespace trireme {
 namespace {
 
-constexpr std::array<std::string_view, 2> kDeviceNames = {"cpu", "cuda"};                     // as DeviceKind
+constexpr std::array<std::string_view, 3> kDeviceNames = {"auto", "cpu", "cuda"};             // then as DeviceKind
 constexpr std::array<std::string_view, 3> kParamDtypes = {"float32", "bfloat16", "float16"};  // as DType
 
 constexpr Bounds kRanks = {1, 1 << 15};  // of an axis: products of four fit into 63 bits
@@ -12,7 +12,11 @@ constexpr Bounds kRanks = {1, 1 << 15};  // of an axis: products of four fit int
 using Fields = std::vector<Field>;
 
 void add_run(Fields& out, RunConfig& c) {
-  out.push_back(choice_field("device", c.device, kDeviceNames, "Where the run computes."));
+  out.push_back(choice_field(
+      "device", kDeviceNames,
+      [&c](size_t i) { c.device = i == 0 ? std::nullopt : std::optional(static_cast<DeviceKind>(i - 1)); },
+      [&c] { return c.device ? static_cast<size_t>(*c.device) + 1 : 0; },
+      "Where the run computes; auto: on a GPU where one is found."));
   out.push_back(text_field("run.name", c.run.name, "Name of the run; default: the recipe's file name."));
   out.push_back(text_field("run.dir", c.run.dir, "Folder of everything the run writes; default: runs/<run.name>."));
 }

@@ -2,6 +2,7 @@
 // once, validated once; after that each component gets its own struct and nobody sees the whole.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,7 +36,7 @@ struct TokenizerSection {
 };
 
 struct RunConfig {
-  DeviceKind device = DeviceKind::cpu;
+  std::optional<DeviceKind> device;  // unset: a GPU where there is one
   RunSection run;
   Json model = Json::object();  // Hugging Face config keys, and `preset` for the name of a shape to start from
   TokenizerSection tokenizer;
@@ -62,9 +63,9 @@ RunConfig parse_recipe(std::string_view text, const std::string& where);
 /// free text needs no quotes. ConfigError as above, with "command line" for the place.
 void apply_override(RunConfig& config, const std::string& word);
 
-/// Reads the recipe at `path`, applies `overrides` in order, and fills in what follows from other keys and from the
-/// number of processes: run.name, run.dir, tokenizer.path, data.prefix, parallel.data, data.global_batch_size. Does not
-/// validate.
+/// Reads the recipe at `path`, applies `overrides` in order, and fills in what is left open, what follows from other keys
+/// and from the number of processes: device, run.name, run.dir, tokenizer.path, data.prefix, parallel.data,
+/// data.global_batch_size. Does not validate.
 RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides, int world_size = 1);
 
 /// All keys with their values as YAML; parse_recipe reads it back to an equal config.

@@ -83,6 +83,7 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   e.sequence_length = c.data.sequence_length;
   e.micro_batches = static_cast<int>(c.data.global_batch_size / (c.data.micro_batch_size * c.parallel.data));
   e.seed = static_cast<uint64_t>(c.train.seed);
+  e.device = {c.device.value_or(DeviceKind::cpu), 0};
   return e;
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "app/make_tokenizer.h"
+#include "app/pick_device.h"
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/token_tables.h"
@@ -87,8 +88,8 @@ void check_layout(Problems& problems, const RunConfig& c, const ModelConfig& mod
   if (p.sequence_parallel && p.tensor == 1) {
     add(problems, "parallel.sequence_parallel has no effect with parallel.tensor = 1; set it to false");
   }
-  if (c.device == DeviceKind::cuda) {
-    add(problems, "device: cuda is not supported by this version, which has no GPU kernels yet; set device: cpu");
+  if (c.device == DeviceKind::cuda && !no_gpu_reason().empty()) {
+    add(problems, "device: cuda, but ", no_gpu_reason(), "; set device: cpu");
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -20,9 +21,8 @@ inline int64_t div_exact(int64_t a, int64_t b) {
 /// The same value in a narrower integer type.
 template <class To, class From>
 To narrow(From value) {
-  const To result = static_cast<To>(value);
-  CHECK(static_cast<From>(result) == value && (result < To{}) == (value < From{}), value, " does not fit");
-  return result;
+  CHECK(std::in_range<To>(value), value, " does not fit");
+  return static_cast<To>(value);
 }
 
 /// First index of part `rank` when `size` items are dealt to `parts` as evenly as possible.

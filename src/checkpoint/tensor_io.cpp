@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "device/memory.h"
+#include "tensor/buffer.h"
 
 namespace trireme {
 namespace {
@@ -26,6 +26,24 @@ void gather_rows(std::byte* to, const MatrixView& from, int64_t row, int64_t row
     case 4: return gather<uint32_t>(to, from, row, rows);
     default: return gather<uint64_t>(to, from, row, rows);
   }
+}
+
+/// Fills rows of a transposed matrix in another memory: they are columns there, a block of which is brought over.
+std::function<void(Tensor, int64_t)> columns_of(const Tensor& view) {
+  CHECK(view.rank() == 2 && view.stride(0) == 1, view.str(), " is neither contiguous nor transposed");
+  return [view](Tensor out, int64_t row) {
+    const int64_t element = dtype_size(view.dtype), rows = out.size(0), cols = view.size(1);
+    const Buffer block("columns of a matrix", kCpu, cols * rows * element);
+    copy_memory_rows(kCpu, block.data(), rows * element, view.device, view.as<std::byte>() + row * element,
+                     view.stride(1) * element, rows * element, cols);
+    gather_rows(static_cast<std::byte*>(out.data), {static_cast<std::byte*>(block.data()), rows, cols, 1, rows}, 0,
+                rows, element);
+  };
+}
+
+/// Whether the elements of a tensor, in some order of its dimensions, are one run of memory.
+bool is_one_run(const Tensor& t) {
+  return t.contiguous() || (t.rank() == 2 && t.stride(0) == 1 && t.stride(1) == t.size(0));
 }
 
 double widen(bf16_t v) { return to_float(v); }
@@ -115,7 +133,7 @@ NamedTensor named_box(std::string name, const Tensor& view, const Shape& shape, 
   CHECK(from.rows == box.rows && from.cols == box.cols && contains(whole_box(shape), box), name, ": ", view.str(),
         " is not ", str(box), " of ", shape.str());
   const bool contiguous = view.contiguous();
-  CHECK(contiguous || view.device == kCpu, name, ": ", view.str(), " is strided and not on the CPU");
+  if (!contiguous && view.device != kCpu) return {std::move(name), view.dtype, shape, box, columns_of(view)};
   const auto fill = [from, contiguous, device = view.device, element = dtype_size(view.dtype)](Tensor out,
                                                                                                int64_t row) {
     auto* to = static_cast<std::byte*>(out.data);
@@ -128,9 +146,18 @@ NamedTensor named_box(std::string name, const Tensor& view, const Shape& shape, 
 }
 
 void StoredTensor::read(const Tensor& to, const Box& box) const {
+  if (to.device != kCpu) {
+    CHECK(is_one_run(to), name, ": read into ", to.str());
+    const Buffer staging("a stored tensor", kCpu, to.bytes());
+    Tensor on_host = to;
+    on_host.device = kCpu;
+    on_host.data = staging.data();
+    read(on_host, box);
+    return copy_memory(to.device, to.data, kCpu, staging.data(), staging.bytes());
+  }
   const MatrixView out = matrix_view(to);
-  CHECK(to.device == kCpu && out.rows == box.rows && out.cols == box.cols && contains(whole_box(shape), box), name, " ",
-        shape.str(), ": ", str(box), " read into ", to.str());
+  CHECK(out.rows == box.rows && out.cols == box.cols && contains(whole_box(shape), box), name, " ", shape.str(), ": ",
+        str(box), " read into ", to.str());
   if (to.dtype != dtype && !(is_floating(to.dtype) && is_floating(dtype)))
     throw IoError(cat(file, ": tensor ", name, ": expected ", dtype_name(to.dtype), ", found ", dtype_name(dtype)));
 

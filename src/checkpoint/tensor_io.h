@@ -62,9 +62,9 @@ struct StoredTensor {
   std::vector<StoredPart> parts;
   std::string file;  // of the first part, for messages
 
-  /// Writes the elements of `box` to `to`: CPU, box.rows x box.cols, rank 1 or 2 with any strides, or any rank where
-  /// contiguous. Floating types are converted (nearest even). IoError where the box is not all stored, or the
-  /// types do not convert.
+  /// Writes the elements of `box` to `to`: box.rows x box.cols, rank 1 or 2 with any strides, or any rank where
+  /// contiguous; on a GPU one run of memory without gaps, as it is or transposed. Floating types are converted (nearest
+  /// even). IoError where the box is not all stored, or the types do not convert.
   void read(const Tensor& to, const Box& box) const;
   void read(const Tensor& to) const { read(to, whole_box(shape)); }
 };

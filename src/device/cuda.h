@@ -10,6 +10,8 @@
 
 namespace trireme {
 
+bool built_with_cuda();
+
 /// Number of usable GPUs; 0 where this binary has no CUDA or the machine no driver.
 int cuda_device_count();
 

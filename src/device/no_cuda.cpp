@@ -9,6 +9,7 @@ namespace {
 }
 }  // namespace
 
+bool built_with_cuda() { return false; }
 int cuda_device_count() { return 0; }
 CudaMemory cuda_memory(int) { fail(); }
 std::string cuda_device_name(int) { fail(); }

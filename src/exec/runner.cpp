@@ -8,6 +8,10 @@
 #include "ops/basic.h"
 
 namespace trireme {
+namespace {
+// Enough for the head's gradient to be read and written few times, few enough that the logits stay a small part.
+constexpr int64_t kGpuLogitRows = 8192;
+}  // namespace
 
 StageRange StageRange::of(int num_units, int stages, int stage) {
   StageRange range;
@@ -44,11 +48,11 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
       schedule_(
           one_forward_one_backward({groups.pp->size(), options.chunks}, groups.pp->rank(), options.micro_batches)) {
   const auto arena = [&](const std::string& name, int64_t ArenaSizes::*size) {
-    return sizes == nullptr ? Arena::planning(name) : Arena(name, kCpu, sizes->*size);
+    return sizes == nullptr ? Arena::planning(name) : Arena(name, options.device, sizes->*size);
   };
   for (size_t slot = 0; slot < static_cast<size_t>(schedule_.slots); ++slot)
     keep_.push_back(sizes == nullptr ? Arena::planning(cat("keep ", slot))
-                                     : Arena(cat("keep ", slot), kCpu, sizes->keep[slot]));
+                                     : Arena(cat("keep ", slot), options.device, sizes->keep[slot]));
   rebuild_ = arena("rebuild", &ArenaSizes::rebuild);
   temp_ = arena("temp", &ArenaSizes::temp);
   carry_ = arena("carry", &ArenaSizes::carry);
@@ -57,7 +61,10 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
     *t = carry_.take(options.activation_dtype, shape);
   if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
 
-  ctx_.device = sizes == nullptr ? kMeta : kCpu;
+  ctx_.device = sizes == nullptr ? kMeta : options.device;
+  ctx_.backend = options.device.kind;
+  ctx_.cuda = options.cuda;
+  if (options.device.kind == DeviceKind::cuda) ctx_.logit_rows = kGpuLogitRows;
   ctx_.pool = &pool;
   ctx_.temp = &temp_;
   ctx_.count = &count_;

@@ -37,6 +37,8 @@ struct RunnerOptions {
   int micro_batches = 1;    // of a step; 0: evaluate() only
   int chunks = 1;           // stages of each pipeline rank
   uint64_t seed = 0;
+  Device device = kCpu;         // where it runs, or would run
+  CudaContext* cuda = nullptr;  // of a GPU
 };
 
 /// Capacities in bytes. `keep` has one entry a slot.

@@ -13,7 +13,8 @@ constexpr int64_t kPrefillTokens = 256;  // of one pass: bounds the arenas, long
 Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
     : config_(config),
       pool_(pool),
-      model_(build_model(config.model, single_, {.positions = config.capacity})),
+      cuda_(make_cuda_context(config.device)),
+      model_(build_model(config.model, single_, {.positions = config.capacity, .device = config.device})),
       lengths_(static_cast<size_t>(config.sequences)),
       max_tokens_(std::max<int64_t>(std::min(kPrefillTokens, config.capacity), config.sequences)) {
   layout_.emplace(model_.params, model_.num_units(), std::vector<UnitRange>{{0, model_.num_units()}}, single_, 0);
@@ -21,7 +22,7 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   const Shape shape{config.sequences * config.capacity, m.num_key_value_heads, m.head_dim};
   const int64_t half = shape.numel() * dtype_size(config.param_dtype);
   for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
-    cache_.emplace_back(cat("key-value cache of layer ", layer), kCpu, 2 * half);
+    cache_.emplace_back(cat("key-value cache of layer ", layer), config.device, 2 * half);
     views_.push_back(
         {cache_.back().view(config.param_dtype, shape), cache_.back().view(config.param_dtype, shape, half)});
   }
@@ -30,9 +31,14 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   sample_ids_.resize(tokens_.size());
   segments_.reserve(tokens_.size());
   for (const auto& unit : model_.units) unit->set_slots(1);
-  logits_ = Buffer("logits", kCpu, config.sequences * m.vocab_size * dtype_size(DType::f32));
+  const int64_t logit_bytes = config.sequences * m.vocab_size * dtype_size(DType::f32);
+  logits_ = Buffer("logits", config.device, logit_bytes);
+  if (config.device != kCpu) {
+    host_logits_ = Buffer("logits on the host", kCpu, logit_bytes);
+    inputs_ = Buffer("tokens", config.device, 3 * round_up(max_tokens_ * dtype_size(DType::i64), kAlignment));
+  }
   plan();
-  params_.emplace(model_.params, *layout_, config.param_dtype, kCpu, single_);
+  params_.emplace(model_.params, *layout_, config.param_dtype, config.device, single_);
 }
 
 /// Runs a pass of every size on the meta device and makes arenas of their peaks: a product of fewer rows may be cut
@@ -43,32 +49,49 @@ void Decoder::plan() {
   ctx.device = kMeta;
   params_.emplace(model_.params, *layout_, config_.param_dtype, kMeta, single_);
   for (int64_t n = 1; n <= max_tokens_; ++n) {
-    segments_.assign(1, {0, static_cast<int32_t>(n), 0, static_cast<int32_t>(n), 0, 0});
+    // A token each of several sequences, or a run of one.
+    const bool decodes = n <= config_.sequences;
+    const auto length = static_cast<int32_t>(decodes ? 1 : n);
+    segments_.assign(static_cast<size_t>(n / length), {0, length, 0, length, 0, 0});
     Batch pass = batch(n);
     pass.kv = {};
     const int64_t rows = std::min<int64_t>(config_.sequences, n);
     run(ctx, planned, pass, n - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
   }
-  arenas_ = {Arena("keep", kCpu, planned.keep.peak()), Arena("temp", kCpu, planned.temp.peak()),
-             Arena("stream", kCpu, planned.stream.peak())};
+  arenas_ = {Arena("keep", config_.device, planned.keep.peak()), Arena("temp", config_.device, planned.temp.peak()),
+             Arena("stream", config_.device, planned.stream.peak())};
 }
 
 void Decoder::load(const WeightFiles& files) {
   read_model_weights(config_.model, model_.params, [&](const std::string& name) { return files.find(name); });
 }
 
-Batch Decoder::batch(int64_t n) const {
+/// The first n tokens, where the model runs.
+Batch Decoder::batch(int64_t n) {
   Batch b;
   b.tokens = {const_cast<int32_t*>(tokens_.data()), DType::i32, kCpu, {n}};
   b.positions = {const_cast<int32_t*>(positions_.data()), DType::i32, kCpu, {n}};
   b.sample_ids = {const_cast<int64_t*>(sample_ids_.data()), DType::i64, kCpu, {n}};
   b.segments = segments_;
   b.kv = views_;
+  if (config_.device == kCpu) return b;
+  int64_t offset = 0;
+  for (Tensor* part : {&b.tokens, &b.positions, &b.sample_ids}) {
+    const Tensor there = inputs_.view(part->dtype, part->shape, offset);
+    copy_memory(there.device, there.data, kCpu, part->data, part->bytes());
+    *part = there;
+    offset += round_up(max_tokens_ * dtype_size(DType::i64), kAlignment);
+  }
   return b;
 }
 
 Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits) {
   ctx.pool = &pool_;
+  ctx.backend = config_.device.kind;
+  if (!ctx.planning()) {
+    ctx.device = config_.device;
+    ctx.cuda = cuda_.get();
+  }
   ctx.keep = &arenas.keep;
   ctx.temp = &arenas.temp;
   const ArenaScope scope(arenas.stream);
@@ -116,7 +139,14 @@ Tensor Decoder::prefill(int s, std::span<const int32_t> tokens) {
     run({}, arenas_, batch(n), n - 1, logits);
     tokens = tokens.subspan(static_cast<size_t>(n));
   }
-  return logits;
+  return to_host(logits);
+}
+
+Tensor Decoder::to_host(const Tensor& logits) {
+  if (logits.device == kCpu) return logits;
+  const Tensor here = host_logits_.view(logits.dtype, logits.shape);
+  copy_memory(kCpu, here.data, logits.device, logits.data, logits.bytes());
+  return here;
 }
 
 Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> tokens) {
@@ -126,7 +156,7 @@ Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> to
   for (size_t i = 0; i < tokens.size(); ++i)
     append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
   const int64_t n = static_cast<int64_t>(tokens.size());
-  return run({}, arenas_, batch(n), 0, logits_.view(DType::f32, {n, config_.model.vocab_size}));
+  return to_host(run({}, arenas_, batch(n), 0, logits_.view(DType::f32, {n, config_.model.vocab_size})));
 }
 
 }  // namespace trireme

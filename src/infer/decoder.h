@@ -8,6 +8,7 @@
 
 #include "checkpoint/shards.h"
 #include "comm/mesh.h"
+#include "device/cuda.h"
 #include "models/config.h"
 #include "models/model.h"
 #include "params/param_store.h"
@@ -19,6 +20,7 @@ struct DecoderConfig {
   DType param_dtype = DType::f32;
   int sequences = 1;     // side by side
   int64_t capacity = 0;  // tokens of each, prompt included
+  Device device = kCpu;
 };
 
 class Decoder {
@@ -29,7 +31,7 @@ class Decoder {
   void load(const WeightFiles& files);
 
   /// Appends `tokens` (not empty) to sequence `s`. Returns the logits (1, V) after the last one, valid until the next
-  /// call.
+  /// call. On the CPU, wherever the model runs.
   Tensor prefill(int s, std::span<const int32_t> tokens);
   /// Appends tokens[i] to sequence sequences[i]. Returns logits (n, V), valid until the next call.
   Tensor step(std::span<const int> sequences, std::span<const int32_t> tokens);
@@ -45,12 +47,14 @@ class Decoder {
   };
   void plan();
   Tensor run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits);
-  Batch batch(int64_t n) const;
+  Batch batch(int64_t n);
+  Tensor to_host(const Tensor& logits);
   void append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments);
 
   DecoderConfig config_;
   ThreadPool& pool_;
   SingleGroup single_;
+  CudaContextPtr cuda_;
   Model model_;
   std::optional<ModelLayout> layout_;
   std::optional<ParamStore> params_;
@@ -62,7 +66,8 @@ class Decoder {
   std::vector<int64_t> sample_ids_;
   std::vector<Segment> segments_;
   Arenas arenas_;
-  Buffer logits_;
+  Buffer inputs_;  // tokens, positions, sample ids on a GPU
+  Buffer logits_, host_logits_;
 };
 
 }  // namespace trireme

@@ -153,7 +153,8 @@ LoadedModel load_model_folder(const std::string& folder) {
   return model;
 }
 
-Generator::Generator(LoadedModel model, ThreadPool& pool) : model_(std::move(model)), pool_(pool) {}
+Generator::Generator(LoadedModel model, ThreadPool& pool, Device device)
+    : model_(std::move(model)), pool_(pool), device_(device) {}
 
 std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
   std::vector<int32_t> ids;
@@ -193,8 +194,9 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
   if (all.empty()) return {};
 
   const size_t width = std::min(kSideBySide, all.size());
-  Answers answers(model_, options, on_text,
-                  {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity}, pool_);
+  Answers answers(
+      model_, options, on_text,
+      {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity, .device = device_}, pool_);
   for (size_t first = 0; first < all.size(); first += width)
     answers.answer(std::span(all).subspan(first, std::min(width, all.size() - first)));
   if (stats != nullptr) *stats = answers.stats();

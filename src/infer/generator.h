@@ -47,7 +47,7 @@ using OnText = std::function<void(size_t prompt, std::string_view text)>;
 
 class Generator {
  public:
-  Generator(LoadedModel model, ThreadPool& pool);
+  Generator(LoadedModel model, ThreadPool& pool, Device device = kCpu);
 
   const LoadedModel& model() const { return model_; }
   /// One generation a prompt. ConfigError where a prompt and its new tokens do not fit the model's positions, or an
@@ -59,6 +59,7 @@ class Generator {
   std::vector<int32_t> prompt_ids(const std::string& prompt, const GenerateOptions& options) const;
   LoadedModel model_;
   ThreadPool& pool_;
+  Device device_;
 };
 
 }  // namespace trireme

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "base/numeric.h"
 #include "ops/loss.h"
 #include "ops/matmul.h"
 
 namespace trireme {
 namespace {
-// Tokens a chunk: enough rows for a product at full rate, few enough that the logits stay near the caches.
-constexpr int64_t kChunk = 512;
+constexpr int64_t kRowAlignment =
+    64;  // elements: rows of logits begin where products want them, whatever the vocabulary
 }  // namespace
 
 Head::Head(const ParamBuilder& params, const HeadConfig& c, const LayerGroups& groups)
@@ -25,8 +26,8 @@ double Head::loss(Ctx& ctx, Tensor dx, const Tensor& own_x, const Batch& batch) 
   const ArenaScope scope(*ctx.temp);
   const Tensor x = groups_.gather(ctx, own_x), part = dx.defined() ? groups_.partial(ctx, dx) : Tensor();
   double sum = 0;
-  for (int64_t begin = 0; begin < x.size(0); begin += kChunk) {
-    const int64_t end = std::min(begin + kChunk, x.size(0));
+  for (int64_t begin = 0; begin < x.size(0); begin += ctx.logit_rows) {
+    const int64_t end = std::min(begin + ctx.logit_rows, x.size(0));
     sum += chunk_loss(ctx, dx.defined() ? part.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
   }
   if (dx.defined()) groups_.sum(ctx, dx, part);
@@ -37,7 +38,8 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   const ArenaScope scope(*ctx.temp);
   const int64_t n = x.size(0), col_begin = weight_.local_boxes[0].row;
   const Tensor targets = batch.targets.slice(0, begin, begin + n), weights = batch.weights.slice(0, begin, begin + n);
-  const Tensor logits = ctx.temp->take(DType::f32, {n, weight_.local_shape[0]});
+  const int64_t columns = weight_.local_shape[0];
+  const Tensor logits = ctx.temp->take(x.dtype, {n, round_up(columns, kRowAlignment)}).slice(1, 0, columns);
   matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
 
   Tensor row_max = ctx.temp->take(DType::f32, {n});

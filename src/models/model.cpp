@@ -78,7 +78,7 @@ double scaled_frequency(const ModelConfig& c, double f) {
 }
 
 /// Rows of cos, then sin of position * frequency, in double until stored.
-Buffer make_rope_table(const ModelConfig& c, int64_t positions) {
+Buffer make_rope_table(const ModelConfig& c, int64_t positions, Device device) {
   const int64_t half = c.head_dim / 2;
   Buffer table("rope table", kCpu, positions * c.head_dim * dtype_size(DType::f32));
   auto* row = static_cast<float*>(table.data());
@@ -89,7 +89,10 @@ Buffer make_rope_table(const ModelConfig& c, int64_t positions) {
       row[i] = static_cast<float>(std::cos(angle));
       row[half + i] = static_cast<float>(std::sin(angle));
     }
-  return table;
+  if (device == kCpu) return table;
+  Buffer there("rope table", device, table.bytes());
+  copy_memory(device, there.data(), kCpu, table.data(), table.bytes());
+  return there;
 }
 
 BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int64_t layer) {
@@ -139,7 +142,7 @@ Model build_model(const ModelConfig& c, const LayerGroups& groups, const BuildOp
   model.hidden_size = c.hidden_size;
   model.vocab_size = c.vocab_size;
   const int64_t positions = options.positions > 0 ? options.positions : c.max_position_embeddings;
-  if (!c.is_gpt2()) model.rope_table = make_rope_table(c, positions);
+  if (!c.is_gpt2()) model.rope_table = make_rope_table(c, positions, options.device);
   const float std = static_cast<float>(c.initializer_range);
   const ParamBuilder root(model.params, tp.rank(), tp.size());
   const EmbeddingConfig embedding{.vocab = c.vocab_size,

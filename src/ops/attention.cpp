@@ -52,7 +52,7 @@ void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Te
   check_inputs(op, ctx, q, k, v, o, lse, args);
   const ArenaScope scope(*ctx.temp);
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
-  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_forward_scratch(q, k, args)})
+  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_forward_scratch(q, args)})
                                 : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_forward_floats(q, k)});
   if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 2), .bytes = bytes_of(o, lse, q, k, v), .matmul = true})) return;
   if (on_gpu)

@@ -67,7 +67,8 @@ void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const 
   // 10 rounds of 6 operations give 4 words.
   if (!begin_op(ctx, op, {.flops = active ? 16 * elements(x) : 0.0, .bytes = bytes_of(y, x)})) return;
   if (active)
-    cpu::dropout(ctx, y, x, {p, site, batch.sample_ids, batch.positions, channel_begin});
+    on_device(ctx, cpu::dropout, cuda::dropout, y, x,
+              DropoutArgs{p, site, batch.sample_ids, batch.positions, channel_begin});
   else
     on_device(ctx, cpu::copy, cuda::copy, y, x);
   end_op(ctx, op, y);

@@ -1,6 +1,8 @@
 // Checks and cost of the table lookup.
 #include "ops/embedding.h"
 
+#include <optional>
+
 #include "ops/cost.h"
 #include "ops/cpu/embedding.h"
 #include "ops/cuda/embedding.h"
@@ -31,8 +33,15 @@ void embedding_backward(Ctx& ctx, Tensor dtable, const Tensor& ids, const Tensor
   check_shape(op, "dy", dy, {ids.numel(), dtable.size(1)});
   check_rows(op, "dy", dy);
   const double n = static_cast<double>(dy.numel());
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  std::optional<ArenaScope> scope;
+  if (on_gpu) scope.emplace(*ctx.temp);
+  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::embedding_backward_bytes(ids.numel())}) : Tensor();
   if (!begin_op(ctx, op, {.flops = n, .bytes = bytes_of(dy, ids) + 2 * n * sizeof(float)})) return;
-  on_device(ctx, cpu::embedding_backward, cuda::embedding_backward, dtable, ids, dy, row_begin);
+  if (on_gpu)
+    cuda::embedding_backward(ctx, dtable, scratch, ids, dy, row_begin);
+  else
+    cpu::embedding_backward(ctx, dtable, ids, dy, row_begin);
   end_op(ctx, op, dtable);
 }
 

@@ -71,6 +71,28 @@ void cross_entropy_backward(Ctx& ctx, Tensor logits, const Tensor& lse, const Te
   end_op(ctx, op, logits);
 }
 
+void cross_entropy(Ctx& ctx, Tensor loss, Tensor logits, const Tensor& targets, const Tensor& weights, float scale) {
+  const char* op = "cross_entropy";
+  check_logits(op, logits, targets);
+  check_vector(op, "loss", loss, logits.size(0), DType::f32);
+  check_vector(op, "weights", weights, logits.size(0), DType::f32);
+  const ArenaScope scope(*ctx.temp);
+  Tensor max, sum, target_logit, lse;
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  if (!on_gpu)
+    for (Tensor* t : {&max, &sum, &target_logit, &lse}) *t = ctx.temp->take(DType::f32, loss.shape);
+  const OpCost cost{.flops = 21 * elements(logits), .bytes = 2 * bytes_of(logits) + bytes_of(loss, targets, weights)};
+  if (!begin_op(ctx, op, cost)) return;
+  if (on_gpu) {
+    cuda::cross_entropy(ctx, loss, logits, targets, weights, scale);
+  } else {
+    cpu::cross_entropy_stats(ctx, max, sum, target_logit, logits, targets, 0);
+    cpu::cross_entropy_loss(ctx, loss, lse, max, sum, target_logit);
+    cpu::cross_entropy_backward(ctx, logits, lse, targets, weights, scale, 0);
+  }
+  end_op(ctx, op, logits);
+}
+
 double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss) {
   const char* op = "weighted_sum";
   check_vector(op, "weights", weights, loss.numel(), DType::f32);

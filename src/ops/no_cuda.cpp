@@ -37,7 +37,7 @@ void sum_squares(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail
 void find_nonfinite(Ctx&, const Tensor&, const Tensor&) { fail(); }
 
 void embedding_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool) { fail(); }
-void embedding_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, int64_t) { fail(); }
+void embedding_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) { fail(); }
 
 void cross_entropy_stats(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) {
   fail();
@@ -47,6 +47,7 @@ void cross_entropy_loss(Ctx&, const Tensor&, const Tensor&, const Tensor&, const
 void cross_entropy_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, float, int64_t) {
   fail();
 }
+void cross_entropy(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, float) { fail(); }
 void weighted_sum(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void matmul(Ctx&, const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&, const Tensor&) { fail(); }
@@ -61,5 +62,7 @@ void adamw_update(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tenso
 }
 
 void rope(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
+
+void sum_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 }  // namespace trireme::cuda

@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "base/random.h"
+#include "tensor/buffer.h"
 
 namespace trireme {
 namespace {
@@ -32,6 +33,14 @@ void store(const Tensor& t, int64_t i, float v) {
 }  // namespace
 
 void init_param(const Param& param, uint64_t seed, ThreadPool& pool) {
+  if (param.value.device != kCpu) {
+    const Buffer staging("initial values", kCpu, param.value.bytes());
+    Param on_host = param;
+    on_host.value = staging.view(param.value.dtype, param.value.shape);
+    init_param(on_host, seed, pool);
+    copy_memory(param.value.device, param.value.data, kCpu, staging.data(), staging.bytes());
+    return;
+  }
   const ParamSpec& spec = param.spec;
   const std::string& name = spec.tied_to.empty() ? spec.name : spec.tied_to;
   const RandomKey key = RandomKey::of(seed, name_hash(name));

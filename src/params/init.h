@@ -7,7 +7,7 @@
 
 namespace trireme {
 
-/// Fills param.value (bound, on the CPU) with its initial values. A tied parameter gets those of its owner.
+/// Fills param.value (bound) with its initial values. A tied parameter gets those of its owner.
 void init_param(const Param& param, uint64_t seed, ThreadPool& pool);
 
 }  // namespace trireme

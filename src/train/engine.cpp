@@ -25,11 +25,13 @@ void require_layout(const EngineConfig& c, const Groups& groups) {
   if (!problems.empty()) throw ConfigError(problems[0]);
 }
 
-Model make_model(const EngineConfig& c, const Groups& groups) {
+/// `device`: of the tables beside the parameters; a plan leaves them on the CPU.
+Model make_model(const EngineConfig& c, const Groups& groups, Device device) {
   require_layout(c, groups);
   BuildOptions options;
   options.recompute_cheap = c.memory.recompute == Recompute::cheap;
   options.positions = c.sequence_length;
+  options.device = device;
   return build_model(c.model, LayerGroups(*groups.tp, *groups.cp, c.sequence_parallel), options);
 }
 
@@ -50,7 +52,7 @@ ContextDealer make_dealer(const EngineConfig& c, const Groups& groups, Device de
   return {context_shape(c, groups), std::max(c.micro_batches, 1), device};
 }
 
-RunnerOptions runner_options(const EngineConfig& c, const Groups& groups) {
+RunnerOptions runner_options(const EngineConfig& c, const Groups& groups, CudaContext* cuda) {
   const int64_t tokens = context_shape(c, groups).tokens();
   return {.recompute = c.memory.recompute,
           .activation_dtype = c.precision.param_dtype,
@@ -58,7 +60,26 @@ RunnerOptions runner_options(const EngineConfig& c, const Groups& groups) {
           .stream_rows = c.sequence_parallel ? tokens / groups.tp->size() : tokens,
           .micro_batches = c.micro_batches,
           .chunks = c.virtual_pipeline,
-          .seed = c.seed};
+          .seed = c.seed,
+          .device = c.device,
+          .cuda = cuda};
+}
+
+/// Micro-batches that are on a GPU at once: those of a step, or the one of an evaluation.
+DeviceBatches make_device_batches(const EngineConfig& c, const Groups& groups, Device device) {
+  return {device, std::max(1, c.micro_batches), context_shape(c, groups).tokens()};
+}
+
+void require_memory(const MemoryPlan& plan, Device device) {
+  if (device.kind != DeviceKind::cuda) return;
+  constexpr int64_t kLibraries = int64_t{1} << 30;  // what cuBLAS and cuDNN take for themselves
+  const CudaMemory memory = cuda_memory(device.index);
+  if (plan.total() + kLibraries <= memory.free) return;
+  const auto gib = [](int64_t bytes) { return cat(number(static_cast<double>(bytes) / 0x1p30, 4), " GiB"); };
+  throw ConfigError(cat("this run needs ", gib(plan.total()), " and about 1 GiB for libraries; GPU ", device.index,
+                        " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
+                        gib(memory.total), ". Lower data.micro_batch_size or set memory.recompute=block\n",
+                        plan.str()));
 }
 
 /// Calls fn with a micro-batch of this rank for planning: meta tensors, one segment a sample.
@@ -85,13 +106,14 @@ auto with_planned_batch(const EngineConfig& c, const Groups& groups, Fn fn) {
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
                             ThreadPool& pool) {
   const Plan step = with_planned_batch(c, groups, [&](const Batch& batch) {
-    return make_plan(model, layout, groups, runner_options(c, groups), c.precision.param_dtype, pool, batch);
+    return make_plan(model, layout, groups, runner_options(c, groups, nullptr), c.precision.param_dtype, pool, batch);
   });
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
   plan.gradients = step.gradient_bytes;
   if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
   plan.batches = make_dealer(c, groups, kMeta).bytes();
+  if (c.device != kCpu) plan.batches += make_device_batches(c, groups, kMeta).bytes();
   plan.arenas = step.arenas;
   plan.step = step.step;
   plan.model_flops = step.model_flops;
@@ -114,7 +136,7 @@ std::string MemoryPlan::str() const {
   return "plan of a rank\n" +
          row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
          row("gradients", gradients, "") + row("optimizer state", optimizer, "") +
-         (batches > 0 ? row("tokens of a context rank", batches, "") : "") +
+         (batches > 0 ? row("copies of tokens", batches, "") : "") +
          row("activations kept", keep,
              cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
          row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") +
@@ -123,22 +145,28 @@ std::string MemoryPlan::str() const {
 }
 
 MemoryPlan Engine::plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool) {
-  Model model = make_model(config, groups);
+  Model model = make_model(config, groups, kCpu);
   const ModelLayout layout = make_layout(model, config, groups);
   return make_memory_plan(model, layout, config, groups, pool);
 }
 
 Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool)
-    : config_(config), groups_(groups), pool_(pool), model_(make_model(config, groups)) {
+    : config_(config),
+      groups_(groups),
+      pool_(pool),
+      cuda_(make_cuda_context(config.device)),
+      model_(make_model(config, groups, config.device)) {
   layout_.emplace(make_layout(model_, config, groups));
   plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
-  params_.emplace(model_.params, *layout_, config.precision.param_dtype, kCpu, *groups.dp_cp);
+  require_memory(plan_, config.device);
+  params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp);
   if (config.micro_batches > 0) {
-    grads_.emplace(model_.params, *layout_, kCpu, groups);
-    optimizer_.emplace(*layout_, config.precision.param_dtype, kCpu, config.optimizer);
+    grads_.emplace(model_.params, *layout_, config.device, groups);
+    optimizer_.emplace(*layout_, config.precision.param_dtype, config.device, config.optimizer);
   }
   dealer_.emplace(make_dealer(config, groups, kCpu));
-  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups), pool,
+  batches_ = make_device_batches(config, groups, config.device);
+  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups, cuda_.get()), pool,
                   &plan_.arenas);
 }
 
@@ -151,14 +179,19 @@ void Engine::weights_changed() {
   if (optimizer_) optimizer_->reset_master(runner_->ctx(), *params_);
 }
 
+/// This rank's tokens of the batches, where they are worked on.
+std::span<const Batch> Engine::own_batches(std::span<const Batch> batches) {
+  return batches_.upload(dealer_->deal(batches));
+}
+
 double Engine::forward_backward(std::span<const Batch> batches, int64_t step) {
-  const double loss = runner_->step(dealer_->deal(batches), step);
+  const double loss = runner_->step(own_batches(batches), step);
   if (!std::isfinite(loss)) explain(batches, step, cat("the loss is ", loss));
   return loss;
 }
 
 double Engine::evaluate(const Batch& batch) {
-  const double own = runner_->evaluate(dealer_->deal(std::span(&batch, 1))[0]);
+  const double own = runner_->evaluate(own_batches(std::span(&batch, 1))[0]);
   return groups_.cp->all_reduce(own, ReduceOp::sum);
 }
 
@@ -181,7 +214,7 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
   const Param* gradient = grads_->find_nonfinite(runner_->ctx());
   runner_->set_check_finite(true);
   try {
-    runner_->step(dealer_->deal(batches), step);
+    runner_->step(own_batches(batches), step);
   } catch (const NumericError& e) {
     throw NumericError(cat(where, e.what(), advice));
   }
@@ -192,7 +225,7 @@ void Engine::explain(std::span<const Batch> batches, int64_t step, const std::st
 }
 
 int64_t Engine::allocated_bytes() const {
-  return params_->bytes() + (grads_ ? grads_->bytes() + optimizer_->bytes() : 0) + dealer_->bytes() +
+  return params_->bytes() + (grads_ ? grads_->bytes() + optimizer_->bytes() : 0) + dealer_->bytes() + batches_.bytes() +
          plan_.arenas.total();
 }
 

@@ -5,11 +5,13 @@
 #include <optional>
 #include <string>
 
+#include "device/cuda.h"
 #include "exec/context_share.h"
 #include "exec/runner.h"
 #include "models/config.h"
 #include "models/model.h"
 #include "optim/adamw.h"
+#include "train/device_batches.h"
 
 namespace trireme {
 
@@ -24,13 +26,15 @@ struct EngineConfig {
   int64_t micro_batch_size = 1, sequence_length = 0;  // of a micro-batch, before context ranks share it
   int micro_batches = 1;  // of this rank, a step; 0: evaluate() only, without gradients and optimizer
   uint64_t seed = 0;
+  Device device = kCpu;
 
   int64_t tokens() const { return micro_batch_size * sequence_length; }
 };
 
 /// Bytes that an engine takes on this rank, known before anything is allocated.
 struct MemoryPlan {
-  int64_t parameters = 0, gradients = 0, optimizer = 0, batches = 0;
+  int64_t parameters = 0, gradients = 0, optimizer = 0;
+  int64_t batches = 0;  // copies of a step's tokens: a context rank's own, those on a GPU
   ArenaSizes arenas;
   OpCount step;
   double model_flops = 0;  // matrix products of one step of this rank, without recompute
@@ -46,8 +50,8 @@ class Engine {
   /// Plans only: nothing of the size of the model is allocated.
   static MemoryPlan plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
 
-  /// ConfigError where the layout is refused (layout_rules.h). Plans, then allocates exactly the plan. Parameters are
-  /// zero until initialise() or a restore.
+  /// ConfigError where the layout is refused (layout_rules.h), or the GPU has less memory than the plan. Plans, then
+  /// allocates exactly the plan. Parameters are zero until initialise() or a restore.
   Engine(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
 
   /// Initial values of the recipe's seed.
@@ -65,6 +69,10 @@ class Engine {
   void update(int64_t step, double lr, double norm);
   /// sum(weight * loss) over a batch, dropout off; equal on the ranks that share the batch.
   double evaluate(const Batch& batch);
+  /// Returns when everything asked for is done.
+  void synchronize() { cuda_synchronize(cuda_.get()); }
+  /// Where its ops run.
+  Ctx& ctx() { return runner_->ctx(); }
 
   const MemoryPlan& memory_plan() const { return plan_; }
   /// Bytes that were really allocated, and the arenas' real peaks: equal to the plan.
@@ -80,11 +88,13 @@ class Engine {
   const EngineConfig& config() const { return config_; }
 
  private:
+  std::span<const Batch> own_batches(std::span<const Batch> batches);
   [[noreturn]] void explain(std::span<const Batch> batches, int64_t step, const std::string& what);
 
   EngineConfig config_;
   Groups groups_;
   ThreadPool& pool_;
+  CudaContextPtr cuda_;
   Model model_;
   std::optional<ModelLayout> layout_;
   MemoryPlan plan_;
@@ -92,6 +102,7 @@ class Engine {
   std::optional<GradStore> grads_;
   std::optional<AdamW> optimizer_;
   std::optional<ContextDealer> dealer_;
+  DeviceBatches batches_;
   std::optional<Runner> runner_;
 };
 

@@ -1,12 +1,12 @@
-// The machine's rate for large f32 matrix products: what a step's speed is compared with.
+// The machine's rate for large matrix products: what a step's speed is compared with.
 #pragma once
 
-#include "base/thread_pool.h"
+#include "tensor/ctx.h"
 
 namespace trireme {
 
-/// FLOP/s of `repeats` products of 1024 x 1024 x 1024 on all threads of the pool, the best one. About 20 ms each on two
-/// cores.
-double measure_gemm_rate(ThreadPool& pool, int repeats = 3);
+/// FLOP/s of large products of `dtype`, the best of some, on the device and threads of `where`: on the CPU 1024 cubed,
+/// about 20 ms each on two cores; on a GPU 8192 cubed.
+double measure_gemm_rate(const Ctx& where, DType dtype);
 
 }  // namespace trireme

@@ -13,6 +13,7 @@
 #include "checkpoint/ranks.h"
 #include "checkpoint/store.h"
 #include "data/loader.h"
+#include "device/cuda.h"
 #include "ops/matmul.h"
 #include "optim/schedule.h"
 #include "train/evaluate.h"
@@ -36,6 +37,13 @@ void write_events(EventsWriter& events, const StepRecord& r) {
   events.scalar("train/tokens_per_second", r.step, r.tokens_per_second());
   if (r.eval_loss) events.scalar("eval/loss", r.step, *r.eval_loss);
   events.flush();
+}
+
+/// Of this process, or all that is in use on the GPU: what runs there is allocated before the first step.
+double peak_memory(Device device) {
+  if (device == kCpu) return peak_memory_bytes();
+  const CudaMemory memory = cuda_memory(device.index);
+  return static_cast<double>(memory.total - memory.free);
 }
 
 /// Whether `path` is `folder` or lies in it.
@@ -70,7 +78,7 @@ class Records {
     window_.add(record);
     progress_.update(record.step, record.loss, record.tokens_per_second(), now_seconds());
     if (record.step % config_.log.every == 0 || record.step == config_.train.max_steps) {
-      machine_.peak_bytes = peak_memory_bytes();
+      machine_.peak_bytes = peak_memory(config_.engine.device);
       say(window_.line(machine_));
     }
     if (record.eval_loss)
@@ -289,9 +297,10 @@ bool Trainer::must_stop(const std::atomic<int>& stop) const {
 
 /// All ranks measure, for they share the machine; rank 0 keeps its own result.
 void Trainer::measure_machine(LogWindow::Machine* machine) {
-  const double gemm_rate = measure_gemm_rate(pool_);
-  log_info(cat("products by ", matmul_library(), ": ", number(gemm_rate / 1e9, 3), " GFLOP/s on ", pool_.size(),
-               " threads"));
+  const Device device = config_.engine.device;
+  const double gemm_rate = measure_gemm_rate(engine_.ctx(), config_.engine.precision.param_dtype);
+  log_info(cat("products by ", matmul_library(device.kind), ": ", number(gemm_rate / 1e9, 3), " GFLOP/s on ",
+               device == kCpu ? cat(pool_.size(), " threads") : cuda_device_name(device.index)));
   if (machine == nullptr) return;
   machine->ranks = groups_.world->size();
   machine->gemm_rate = gemm_rate;
@@ -321,6 +330,7 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     StepRecord record = train_step(loader.next());
     record.epoch = (step_ - 1) / steps_per_epoch;
     record.batch = (step_ - 1) % steps_per_epoch;
+    engine_.synchronize();
     record.reader_ms = 1e3 * loader.wait_seconds();
     record.step_ms = 1e3 * (now_seconds() - begin);
     if (config_.eval.every > 0 && (step_ % config_.eval.every == 0 || step_ == last)) record.eval_loss = evaluate();

@@ -224,6 +224,17 @@ TEST_P(CrossEntropy, SameBitsAtAnyNumberOfThreads) {
   });
 }
 
+TEST_P(CrossEntropy, AtOnceGivesTheBitsOfTheSteps) {
+  Problem steps(GetParam(), 21, 1500, 5, 3), once(GetParam(), 21, 1500, 5, 3);
+  OpContext op;
+  steps.forward(op.ctx());
+  steps.backward(op.ctx(), 0.5F);
+  cross_entropy(op.ctx(), once.loss.t, once.logits.t, once.targets.t, once.weights.t, 0.5F);
+  EXPECT_TRUE(once.loss.same_bits(steps.loss));
+  EXPECT_TRUE(once.logits.same_bits(steps.logits));
+  EXPECT_EQ(op.temp().mark(), 0);
+}
+
 TEST(WeightedSum, IsADoubleSumInOrder) {
   const Owned weights(DType::f32, {5000}, random_values(5000, 1)), loss(DType::f32, {5000}, random_values(5000, 2, 9));
   OpContext op;

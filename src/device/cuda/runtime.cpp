@@ -10,6 +10,8 @@ void check_cuda(cudaError_t status, const char* call) {
   if (status != cudaSuccess) throw DeviceError(cat(call, ": ", cudaGetErrorString(status)));
 }
 
+bool built_with_cuda() { return true; }
+
 int cuda_device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;

@@ -7,10 +7,38 @@
 
 namespace trireme::cuda {
 
-/// Bytes of scratch that a call may take. They depend on shapes and dtypes, never on what is installed, so that a plan
-/// made on any machine fits.
-int64_t attention_forward_scratch(const Tensor& q, const Tensor& k, const AttentionArgs& args);
-int64_t attention_backward_scratch(const Tensor& q, const Tensor& k, const AttentionArgs& args);
+/// Whole sequences of one length that follow each other without a gap, each attending to itself.
+struct EqualSequences {
+  int64_t count = 0, length = 0;  // count 0: the segments are of another kind
+};
+
+inline EqualSequences equal_sequences(const AttentionArgs& args, int64_t query_rows, int64_t key_rows) {
+  if (args.segments.empty()) return {};
+  const int64_t length = args.segments[0].q_len;
+  int64_t at = 0;
+  for (const Segment& s : args.segments) {
+    if (s.q_begin != at || s.k_begin != at || s.q_len != length || s.k_len != length || s.q_pos != s.k_pos) return {};
+    at += length;
+  }
+  if (at != query_rows || at != key_rows) return {};
+  return {static_cast<int64_t>(args.segments.size()), length};
+}
+
+constexpr int64_t kCudnnWorkspace = int64_t{32} << 20;  // bytes for what cuDNN needs beyond the sums below
+
+/// Bytes of scratch that a call may take. They depend on shapes only, never on what is installed, so that a plan made
+/// on any machine fits: the segments; for cuDNN its form of the log-sum-exp, and in the backward dq and delta in f32,
+/// and dk and dv of all query heads where those share keys.
+inline int64_t attention_forward_scratch(const Tensor& q, const AttentionArgs& args) {
+  return static_cast<int64_t>(args.segments.size() * sizeof(Segment)) + 2 * kAlignment +
+         q.size(0) * q.size(1) * dtype_size(DType::f32) + (q.dtype == DType::f32 ? 0 : kCudnnWorkspace);
+}
+inline int64_t attention_backward_scratch(const Tensor& q, const Tensor& k, const AttentionArgs& args) {
+  const int64_t common = attention_forward_scratch(q, args);
+  if (q.dtype == DType::f32) return common;
+  const int64_t shared = q.size(1) == k.size(1) ? 0 : 2 * q.numel() * dtype_size(q.dtype);
+  return common + (q.numel() + q.size(0) * q.size(1)) * dtype_size(DType::f32) + shared;
+}
 
 void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,
                        const AttentionArgs& args, const Tensor& scratch);

@@ -13,6 +13,9 @@ void cross_entropy_loss(Ctx& ctx, const Tensor& loss, const Tensor& lse, const T
 void cross_entropy_backward(Ctx& ctx, const Tensor& logits, const Tensor& lse, const Tensor& targets,
                             const Tensor& weights, float scale, int64_t col_begin);
 
+void cross_entropy(Ctx& ctx, const Tensor& loss, const Tensor& logits, const Tensor& targets, const Tensor& weights,
+                   float scale);
+
 /// sum (1) f64, on the device: sum(weights * loss), in an order that depends on their length only.
 void weighted_sum(Ctx& ctx, const Tensor& sum, const Tensor& weights, const Tensor& loss);
 
