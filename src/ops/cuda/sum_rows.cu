@@ -1,0 +1,95 @@
+// Column sums in two stages: blocks of rows leave partial sums, which are then added in order. The warps of a block
+// take turns at its rows; every lane owns a pack of columns.
+#include "ops/cuda/sum_rows.h"
+
+#include "ops/cuda/launch.cuh"
+#include "ops/cuda/reduce.cuh"
+#include "ops/cuda/vector.cuh"
+
+namespace trireme::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kAtOnce = 8;  // rows in flight a thread
+
+/// One block a tile of columns and part of the rows.
+template <class T, int V>
+__global__ void __launch_bounds__(kWarps* kWarp) partial_kernel(float* partial, const __grid_constant__ Rows x) {
+  constexpr int kCols = kWarp * V;
+  __shared__ float sums[kWarps][kCols];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t col = int64_t{blockIdx.y} * kCols + lane * V;
+  const int64_t end = part_begin(x.count, gridDim.x, int64_t{blockIdx.x} + 1);
+  float sum[V] = {};
+  if (col < x.cols) {
+    for (int64_t row = part_begin(x.count, gridDim.x, blockIdx.x) + warp; row < end; row += kWarps * kAtOnce) {
+      Pack<T, V> raw[kAtOnce] = {};
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u)
+        if (const int64_t r = row + u * kWarps; r < end) raw[u] = load<T, V>(x, x.row(r), col);
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u) {
+        float v[V];
+        unpack(raw[u], v);
+#pragma unroll
+        for (int i = 0; i < V; ++i) sum[i] += v[i];
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < V; ++i) sums[warp][lane * V + i] = sum[i];
+  __syncthreads();
+  for (int c = static_cast<int>(threadIdx.x); c < kCols; c += kWarps * kWarp) {
+    const int64_t to = int64_t{blockIdx.y} * kCols + c;
+    if (to >= x.cols) break;
+    float total = sums[0][c];
+    for (int w = 1; w < kWarps; ++w) total += sums[w][c];
+    partial[int64_t{blockIdx.x} * x.cols + to] = total;
+  }
+}
+
+/// One block a warp's width of columns.
+__global__ void __launch_bounds__(kWarps* kWarp)
+    add_rows_kernel(float* out, const float* partial, int64_t rows, int64_t cols) {
+  __shared__ float sums[kWarps][kWarp];
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int64_t col = int64_t{blockIdx.x} * kWarp + lane;
+  float sum = 0;
+  if (col < cols)
+#pragma unroll 4
+    for (int64_t row = warp; row < rows; row += kWarps) sum += partial[row * cols + col];
+  sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp != 0 || col >= cols) return;
+  for (int w = 1; w < kWarps; ++w) sum += sums[w][lane];
+  out[col] += sum;
+}
+
+template <class T, int V>
+void launch(const Ctx& ctx, const Tensor& partial, const Rows& x) {
+  const dim3 grid(narrow<int>(partial.size(0)), narrow<int>(ceil_div(x.cols, kWarp * V)));
+  partial_kernel<T, V><<<grid, kWarps * kWarp, 0, stream_of(ctx)>>>(partial.f32(), x);
+}
+
+}  // namespace
+
+void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x) {
+  if (x.numel() == 0) return;
+  const Rows rows(x);
+  if (packs_fit(rows, x.dtype == DType::f32 ? 4 : 8))
+    with_type(x.dtype, [&]<class T>(Type<T>) { launch<T, kWidth<T>>(ctx, partial, rows); });
+  else
+    launch<Any, 1>(ctx, partial, rows);
+  check_launch("sum_rows");
+  add_rows(ctx, out, partial);
+}
+
+void add_rows(Ctx& ctx, const Tensor& out, const Tensor& partial) {
+  const int64_t cols = partial.size(1);
+  if (cols == 0) return;
+  const auto blocks = narrow<int>(ceil_div(cols, kWarp));
+  add_rows_kernel<<<blocks, kWarps * kWarp, 0, stream_of(ctx)>>>(out.f32(), partial.f32(), partial.size(0), cols);
+  check_launch("add_rows");
+}
+
+}  // namespace trireme::cuda

@@ -1,0 +1,112 @@
+// Sums over rows and tensors, the scan for NaN and AdamW on the GPU against the CPU.
+#include "ops/basic.h"
+#include "ops/cuda_op_test.h"
+#include "ops/matmul.h"
+#include "ops/optim.h"
+#include "support/tolerance.h"
+
+namespace trireme {
+namespace {
+
+using namespace trireme::testing;
+
+class CudaSums : public CudaTypes {};
+INSTANTIATE_TEST_SUITE_P(Storage, CudaSums, storage_types(), dtype_test_name);
+
+TEST_P(CudaSums, RowsAddUpToTheCpusSum) {
+  for (const Shape& shape :
+       {Shape{1, 1}, Shape{1, 8}, Shape{9, 37}, Shape{64, 768}, Shape{65, 2304}, Shape{5000, 40}, Shape{3001, 300}}) {
+    for (const int64_t pad : {0, 3, 8}) {
+      const int64_t rows = shape[0], cols = shape[1];
+      Twin& x = twin(dtype(), shape, random_values(rows * cols, 1), pad);
+      Twin& out = twin(DType::f32, {cols}, random_values(cols, 2));
+      run_both([&](const Side& on) { sum_rows(on.ctx, on(out), on(x)); });
+      const auto magnitude = static_cast<double>(rows + 1);
+      expect_twins_close(out, 0, 2 * sum_bound(rows, magnitude, 0, DType::f32), "out");
+      forget();
+    }
+  }
+}
+
+TEST_P(CudaSums, SumSquaresIsADoubleSumOverAllTensors) {
+  for (const int64_t n : {1, 15, 4097, 70001, 5000011}) {
+    Twin& x = twin(dtype(), {n + 1}, random_values(n + 1, 1));
+    Doubles sums;
+    run_both([&](const Side& on) {
+      const Tensor parts[] = {on(x).slice(0, 1, n + 1), on(x).slice(0, 0, 1)};  // the first at an odd address
+      sums.push_back(sum_squares(on.ctx, parts));
+    });
+    EXPECT_EQ(sums[1], sums[2]);
+    EXPECT_NEAR(sums[1], sums[0], 2e-14 * sums[0]);
+    forget();
+  }
+}
+
+TEST_P(CudaSums, SumSquaresCarriesNanAndDoesNotOverflow) {
+  Twin& x = twin(dtype(), {1000}, random_values(1000, 1));
+  Twin& large = twin(dtype(), {100}, Doubles(100, dtype() == DType::f16 ? 6e4 : 1e30));
+  Doubles values = random_values(1000, 1);
+  values[999] = NAN;
+  Twin& bad = twin(dtype(), {1000}, values);
+  const double value = large.want()[0];
+  const Tensor parts[] = {x.gpu(), large.gpu()}, with_nan[] = {bad.gpu(), x.gpu()};
+  EXPECT_NEAR(sum_squares(gpu(), parts), 100 * value * value, 1e-3 * value * value);
+  EXPECT_TRUE(std::isnan(sum_squares(gpu(), with_nan)));
+}
+
+TEST_P(CudaSums, FindNonfiniteGivesTheFirst) {
+  const int64_t n = 70001;
+  Twin& fine = twin(dtype(), {n}, random_values(n, 1, 60000));
+  EXPECT_EQ(find_nonfinite(gpu(), fine.gpu()), -1);
+  for (const int64_t at : {n - 1, int64_t{40000}, int64_t{777}, int64_t{0}}) {
+    Doubles values = random_values(n, 1, 60000);
+    values[static_cast<size_t>(at)] = at % 2 == 0 ? NAN : -HUGE_VAL;
+    values[static_cast<size_t>(n - 1)] = NAN;
+    Twin& x = twin(dtype(), {n}, values);
+    EXPECT_EQ(find_nonfinite(gpu(), x.gpu()), at);
+    const int64_t begin = std::min<int64_t>(at, 1);
+    EXPECT_EQ(find_nonfinite(gpu(), x.gpu().slice(0, begin, n)), at - begin);
+  }
+}
+
+AdamWArgs arguments(int step) {
+  AdamWArgs a;
+  a.lr = 3e-3F / static_cast<float>(step);
+  a.beta1 = 0.9F;
+  a.beta2 = 0.95F;
+  a.weight_decay = 0.1F;
+  a.grad_scale = step % 2 == 0 ? 0.37F : 1.0F;
+  a.bias_correction1 = static_cast<float>(1 - std::pow(0.9, step));
+  a.bias_correction2 = static_cast<float>(1 - std::pow(0.95, step));
+  return a;
+}
+
+TEST_P(CudaSums, AdamWTakesTheCpusStepsBitForBit) {
+  for (const int64_t n : {1, 8, 1237, 5000}) {
+    for (const int64_t begin : {0, 1, 4}) {  // pieces of a flat run begin anywhere
+      const int64_t size = n + begin;
+      Twin& master = same_type_twin(DType::f32, {size}, random_values(size, 1));
+      Twin& m = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
+      Twin& v = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
+      Twin& param = same_type_twin(dtype(), {size}, Doubles(static_cast<size_t>(size)));
+      Twin& grad = same_type_twin(DType::f32, {size}, random_values(size, 2));
+      Twin& alone = same_type_twin(DType::f32, {size}, random_values(size, 1));
+      Twin& m2 = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
+      Twin& v2 = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
+      run_both([&](const Side& on) {
+        const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
+        for (int step = 1; step <= 4; ++step) {
+          adamw_update(on.ctx, piece(master), piece(m), piece(v), piece(param), piece(grad), arguments(step));
+          adamw_update(on.ctx, piece(alone), piece(m2), piece(v2), Tensor(), piece(grad), arguments(step));
+        }
+      });
+      EXPECT_TRUE(master.same_bits() && m.same_bits() && v.same_bits() && param.same_bits()) << n << " from " << begin;
+      EXPECT_TRUE(alone.same_bits());
+      EXPECT_EQ(alone.got(), master.got());
+      forget();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace trireme
