@@ -165,7 +165,7 @@ void bench_adamw(Bench& b, int64_t n) {
   const Tensor master = b.noise(DType::f32, {n}), m = b.noise(DType::f32, {n}), v = b.noise(DType::f32, {n});
   const Tensor param = b.noise(kType, {n}), grad = b.noise(DType::f32, {n});
   fill(b.ctx(), v, 1);
-  b.run("adamw_update", {n}, [&](Ctx& ctx) { adamw_update(ctx, master, m, v, param, grad, {.lr = 1e-4F}); });
+  b.run("adamw_update", {n}, [&](Ctx& ctx) { adamw_update(ctx, {master, m, v, param, grad, 0.1F}, {.lr = 1e-4F}); });
   b.release();
 }
 

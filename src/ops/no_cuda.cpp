@@ -57,9 +57,7 @@ std::string blas_name() { fail(); }
 void norm_forward(Ctx&, const NormForward&) { fail(); }
 void norm_backward(Ctx&, const NormBackward&) { fail(); }
 
-void adamw_update(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const AdamWArgs&) {
-  fail();
-}
+void adamw_update(Ctx&, std::span<const AdamWSlice>, const AdamWArgs&) { fail(); }
 
 void rope(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
 

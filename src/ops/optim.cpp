@@ -8,23 +8,26 @@
 
 namespace trireme {
 
-void adamw_update(Ctx& ctx, Tensor master, Tensor m, Tensor v, Tensor param, const Tensor& grad,
-                  const AdamWArgs& args) {
+void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args) {
   const char* op = "adamw_update";
-  const int64_t n = master.numel();
-  check_vector(op, "master", master, n, DType::f32);
-  check_vector(op, "m", m, n, DType::f32);
-  check_vector(op, "v", v, n, DType::f32);
-  check_vector(op, "grad", grad, n, DType::f32);
-  if (param.defined()) {
-    check_rows(op, "param", param);
-    check_vector(op, "param", param, n, param.dtype);
+  OpCost cost;
+  for (const AdamWSlice& s : slices) {
+    const int64_t n = s.master.numel();
+    check_vector(op, "master", s.master, n, DType::f32);
+    check_vector(op, "m", s.m, n, DType::f32);
+    check_vector(op, "v", s.v, n, DType::f32);
+    check_vector(op, "grad", s.grad, n, DType::f32);
+    CHECK(s.param.defined() == slices[0].param.defined(), op, ": some slices have a param and some have none");
+    if (s.param.defined()) {
+      check_rows(op, "param", s.param);
+      check_vector(op, "param", s.param, n, slices[0].param.dtype);
+    }
+    cost.flops += 15.0 * static_cast<double>(n);
+    cost.bytes += 2 * bytes_of(s.master, s.m, s.v) + bytes_of(s.grad, s.param);
   }
-  const OpCost cost{.flops = 15.0 * static_cast<double>(n),
-                    .bytes = 2 * bytes_of(master, m, v) + bytes_of(grad, param)};
   if (!begin_op(ctx, op, cost)) return;
-  on_device(ctx, cpu::adamw_update, cuda::adamw_update, master, m, v, param, grad, args);
-  end_op(ctx, op, master);
+  on_device(ctx, cpu::adamw_update, cuda::adamw_update, slices, args);
+  for (const AdamWSlice& s : slices) end_op(ctx, op, s.master);
 }
 
 }  // namespace trireme

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "ops/basic.h"
-#include "ops/optim.h"
 
 namespace trireme {
 
@@ -14,6 +13,8 @@ AdamW::AdamW(const ModelLayout& layout, DType param_dtype, Device device, const 
     states_.push_back({Buffer(cat("exp_avg of unit ", u), device, bytes),
                        Buffer(cat("exp_avg_sq of unit ", u), device, bytes),
                        Buffer(cat("master of unit ", u), device, has_master_ ? bytes : 0)});
+    for_each_piece(layout.units[u], layout.optimizer_range(static_cast<int>(u)),
+                   [&](Param&, int64_t, int64_t, int64_t) { slices_.emplace_back(); });
   }
 }
 
@@ -34,6 +35,7 @@ void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t
   args.grad_scale = static_cast<float>(grad_scale);
   args.bias_correction1 = static_cast<float>(1 - std::pow(config_.betas[0], static_cast<double>(t)));
   args.bias_correction2 = static_cast<float>(1 - std::pow(config_.betas[1], static_cast<double>(t)));
+  slices_.clear();
   for (size_t u = 0; u < states_.size(); ++u) {
     const int unit = static_cast<int>(u);
     const FlatRange range = layout_.optimizer_range(unit);
@@ -43,11 +45,15 @@ void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t
       if (!param.spec.trainable) return;
       const int64_t begin = flat - range.begin;
       const Tensor p = values.slice(0, begin, begin + n);
-      args.weight_decay = param.spec.decay ? static_cast<float>(config_.weight_decay) : 0.0F;
-      adamw_update(ctx, has_master_ ? view(state.master, begin, n) : p, view(state.m, begin, n),
-                   view(state.v, begin, n), has_master_ ? p : Tensor(), gradients.slice(0, begin, begin + n), args);
+      slices_.push_back({.master = has_master_ ? view(state.master, begin, n) : p,
+                         .m = view(state.m, begin, n),
+                         .v = view(state.v, begin, n),
+                         .param = has_master_ ? p : Tensor(),
+                         .grad = gradients.slice(0, begin, begin + n),
+                         .weight_decay = param.spec.decay ? static_cast<float>(config_.weight_decay) : 0.0F});
     });
   }
+  adamw_update(ctx, slices_, args);
   params.updated();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/optim.h"
 #include "optim/config.h"
 #include "params/grad_store.h"
 
@@ -41,7 +42,8 @@ class AdamW {
   const ModelLayout& layout_;
   bool has_master_;
   OptimizerConfig config_;
-  std::vector<State> states_;  // by unit
+  std::vector<State> states_;       // by unit
+  std::vector<AdamWSlice> slices_;  // of an update; kept for its memory
 };
 
 /// min(1, max_norm / (norm + 1e-6)), PyTorch's form: what gradients are multiplied by. max_norm 0: no clipping.

@@ -74,7 +74,6 @@ AdamWArgs arguments(int step) {
   a.lr = 3e-3F / static_cast<float>(step);
   a.beta1 = 0.9F;
   a.beta2 = 0.95F;
-  a.weight_decay = 0.1F;
   a.grad_scale = step % 2 == 0 ? 0.37F : 1.0F;
   a.bias_correction1 = static_cast<float>(1 - std::pow(0.9, step));
   a.bias_correction2 = static_cast<float>(1 - std::pow(0.95, step));
@@ -96,8 +95,8 @@ TEST_P(CudaSums, AdamWTakesTheCpusStepsBitForBit) {
       run_both([&](const Side& on) {
         const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
         for (int step = 1; step <= 4; ++step) {
-          adamw_update(on.ctx, piece(master), piece(m), piece(v), piece(param), piece(grad), arguments(step));
-          adamw_update(on.ctx, piece(alone), piece(m2), piece(v2), Tensor(), piece(grad), arguments(step));
+          adamw_update(on.ctx, {piece(master), piece(m), piece(v), piece(param), piece(grad), 0.1F}, arguments(step));
+          adamw_update(on.ctx, {piece(alone), piece(m2), piece(v2), Tensor(), piece(grad), 0.1F}, arguments(step));
         }
       });
       EXPECT_TRUE(master.same_bits() && m.same_bits() && v.same_bits() && param.same_bits()) << n << " from " << begin;
@@ -106,6 +105,26 @@ TEST_P(CudaSums, AdamWTakesTheCpusStepsBitForBit) {
       forget();
     }
   }
+}
+
+TEST_P(CudaSums, AdamWTakesManySlicesInOneCall) {
+  std::vector<const Twin*> twins;
+  for (int64_t i = 0; i < 130; ++i) {  // more than one launch takes
+    const int64_t n = i % 7 == 0 ? 0 : 1 + 97 * i;
+    for (uint64_t k = 0; k < 5; ++k) {
+      const DType type = k == 3 ? dtype() : DType::f32;
+      const Doubles zeros(static_cast<size_t>(n));
+      twins.push_back(&same_type_twin(type, {n}, k == 2 || k == 3 ? zeros : random_values(n, k)));
+    }
+  }
+  run_both([&](const Side& on) {
+    std::vector<AdamWSlice> slices;
+    for (size_t i = 0; i < twins.size(); i += 5)
+      slices.push_back({on(*twins[i]), on(*twins[i + 1]), on(*twins[i + 2]), on(*twins[i + 3]), on(*twins[i + 4]),
+                        i % 2 == 0 ? 0.1F : 0.0F});
+    adamw_update(on.ctx, slices, arguments(2));
+  });
+  for (size_t i = 0; i < twins.size(); ++i) EXPECT_TRUE(twins[i]->same_bits()) << i / 5 << ", tensor " << i % 5;
 }
 
 }  // namespace

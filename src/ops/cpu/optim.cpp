@@ -20,13 +20,13 @@ struct Coefficients {
 };
 
 /// lr / bc1 and 1 / sqrt(bc2) are formed in double: they scale every update.
-Coefficients coefficients(const AdamWArgs& a) {
+Coefficients coefficients(const AdamWArgs& a, float weight_decay) {
   return {.beta1 = a.beta1,
           .one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(a.beta1)),
           .beta2 = a.beta2,
           .one_minus_beta2 = static_cast<float>(1.0 - static_cast<double>(a.beta2)),
           .grad_scale = a.grad_scale,
-          .decay = static_cast<float>(1.0 - static_cast<double>(a.lr) * static_cast<double>(a.weight_decay)),
+          .decay = static_cast<float>(1.0 - static_cast<double>(a.lr) * static_cast<double>(weight_decay)),
           .step = static_cast<float>(static_cast<double>(a.lr) / static_cast<double>(a.bias_correction1)),
           .inverse_root2 = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.bias_correction2))),
           .eps = a.eps};
@@ -48,15 +48,15 @@ HWY_INLINE void update(float* master, float* m, float* v, const float* grad, int
 
 }  // namespace
 
-void adamw_update(Ctx& ctx, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& param,
-                  const Tensor& grad, const AdamWArgs& args) {
-  const Coefficients k = coefficients(args);
+void update_slice(Ctx& ctx, const AdamWSlice& slice, const AdamWArgs& args) {
+  const Tensor &master = slice.master, &param = slice.param;
+  const Coefficients k = coefficients(args, slice.weight_decay);
   const int64_t n = master.numel();
   const Rows copy = param.defined() ? Rows(param.reshape({n})) : Rows();
   parallel(ctx, n, kSerialElements, [&](int64_t begin, int64_t end) HWY_ATTR {
     for (int64_t i = begin; i < end; i += kChunk) {
       const int64_t count = std::min(kChunk, end - i);
-      update(master.f32() + i, m.f32() + i, v.f32() + i, grad.f32() + i, count, k);
+      update(master.f32() + i, slice.m.f32() + i, slice.v.f32() + i, slice.grad.f32() + i, count, k);
       if (!param.defined()) continue;
       if (copy.dtype == DType::f32)
         std::copy_n(master.f32() + i, count, param.f32() + i);
@@ -72,11 +72,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace trireme::cpu {
 
-HWY_EXPORT(adamw_update);
+HWY_EXPORT(update_slice);
 
-void adamw_update(Ctx& ctx, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& param,
-                  const Tensor& grad, const AdamWArgs& args) {
-  HWY_DYNAMIC_DISPATCH(adamw_update)(ctx, master, m, v, param, grad, args);
+void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args) {
+  for (const AdamWSlice& slice : slices) HWY_DYNAMIC_DISPATCH(update_slice)(ctx, slice, args);
 }
 
 }  // namespace trireme::cpu

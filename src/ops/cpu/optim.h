@@ -5,7 +5,6 @@
 
 namespace trireme::cpu {
 
-void adamw_update(Ctx& ctx, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& param,
-                  const Tensor& grad, const AdamWArgs& args);
+void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args);
 
 }  // namespace trireme::cpu
