@@ -13,13 +13,12 @@
 #include "app/version.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "base/strings.h"
 #include "infer/decoder.h"
 #include "ops/cpu/blas.h"
 #include "ops/matmul.h"
 #include "peer.h"
-#include "train/engine.h"
+#include "synthetic_training.h"
 #include "train/gemm_rate.h"
 
 namespace trireme {
@@ -65,34 +64,9 @@ struct Contestant {
 
 class OurTraining {
  public:
-  OurTraining(const std::string& family, ThreadPool& pool) : engine_(config(family), Groups::alone(single_), pool) {
-    engine_.initialise();
-    for (int64_t i = 0; i < kBatch * kLength + 1; ++i)
-      ids_.push_back(static_cast<int32_t>(RandomKey::of(1, 2).draw(0, static_cast<uint64_t>(i))[0] % kVocab));
-    for (int64_t b = 0; b < kBatch; ++b) {
-      const int32_t begin = static_cast<int32_t>(b * kLength), length = static_cast<int32_t>(kLength);
-      segments_.push_back({begin, length, begin, length, 0, 0});
-      for (int32_t t = 0; t < length; ++t) positions_.push_back(t);
-    }
-    weights_.assign(positions_.size(), 1.0F);
-    samples_.assign(positions_.size(), 0);
-    const Shape n{kBatch * kLength};
-    batch_.tokens = {ids_.data(), DType::i32, kCpu, n};
-    batch_.targets = {ids_.data() + 1, DType::i32, kCpu, n};
-    batch_.positions = {positions_.data(), DType::i32, kCpu, n};
-    batch_.weights = {weights_.data(), DType::f32, kCpu, n};
-    batch_.sample_ids = {samples_.data(), DType::i64, kCpu, n};
-    batch_.segments = segments_;
-    batch_.total_weight = static_cast<double>(n.numel());
-  }
-  void step() {
-    const std::span<const Batch> batches(&batch_, 1);
-    engine_.forward_backward(batches, step_);
-    engine_.update(step_, 1e-4, engine_.gradient_norm(batches, step_));
-    ++step_;
-  }
-  double model_flops() const { return engine_.memory_plan().model_flops; }
-  int64_t bytes() const { return engine_.allocated_bytes(); }
+  OurTraining(const std::string& family, ThreadPool& pool) : training_(config(family), pool) {}
+  void step() { training_.step(); }
+  double model_flops() { return training_.engine().memory_plan().model_flops; }
 
  private:
   static EngineConfig config(const std::string& family) {
@@ -102,14 +76,7 @@ class OurTraining {
     c.sequence_length = kLength;
     return c;
   }
-  SingleGroup single_;
-  Engine engine_;
-  std::vector<int32_t> ids_, positions_;
-  std::vector<float> weights_;
-  std::vector<int64_t> samples_;
-  std::vector<Segment> segments_;
-  Batch batch_;
-  int64_t step_ = 0;
+  SyntheticTraining training_;
 };
 
 /// Greedy decode at batch 1 of random weights: the time does not depend on them.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "device/device.h"
 
@@ -44,5 +45,19 @@ using CudaContextPtr = std::unique_ptr<CudaContext, CudaContextDeleter>;
 CudaContextPtr make_cuda_context(Device device);
 /// Returns when all ops asked for are done; an error of any of them shows here. Does nothing for null.
 void cuda_synchronize(CudaContext* context);
+
+/// From now on the GPU's time is noted op by op. Costs about a microsecond an op.
+void cuda_profile_start(CudaContext& context);
+/// Called by the dispatchers before each op: ends the span of the op before. Does nothing where no profile runs.
+void cuda_profile_mark(CudaContext& context, const char* op, double flops, double bytes);
+/// Calls of one op with the same cost. `ms`: from its start to that of the next op, gaps between kernels included.
+struct CudaSpan {
+  std::string op;
+  double flops = 0, bytes = 0;  // of one call
+  int64_t calls = 0;
+  double ms = 0;  // of all calls
+};
+/// Ends the profile; the dearest first.
+std::vector<CudaSpan> cuda_profile_end(CudaContext& context);
 
 }  // namespace trireme

@@ -25,5 +25,8 @@ CudaContextPtr make_cuda_context(Device device) {
   return nullptr;
 }
 void cuda_synchronize(CudaContext*) {}
+void cuda_profile_start(CudaContext&) { fail(); }
+void cuda_profile_mark(CudaContext&, const char*, double, double) { fail(); }
+std::vector<CudaSpan> cuda_profile_end(CudaContext&) { fail(); }
 
 }  // namespace trireme

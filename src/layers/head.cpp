@@ -42,6 +42,13 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   const Tensor logits = ctx.temp->take(x.dtype, {n, round_up(columns, kRowAlignment)}).slice(1, 0, columns);
   matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
 
+  const float scale = static_cast<float>(1.0 / batch.total_weight);
+  if (groups_.tp().size() == 1 && dx.defined()) {
+    const Tensor loss = ctx.temp->take(DType::f32, {n});
+    cross_entropy(ctx, loss, logits, targets, weights, scale);
+    backward(ctx, dx, logits, x);
+    return weighted_sum(ctx, weights, loss);
+  }
   Tensor row_max = ctx.temp->take(DType::f32, {n});
   const Tensor sums = ctx.temp->take(DType::f32, {2, n});  // sums of exponentials, target logits: reduced as one
   const Tensor row_sum = sums.slice(0, 0, 1).reshape({n}), target_logit = sums.slice(0, 1, 2).reshape({n});
@@ -59,10 +66,14 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   const double sum = weighted_sum(ctx, weights, loss);
   if (!dx.defined()) return sum;
 
-  cross_entropy_backward(ctx, logits, lse, targets, weights, static_cast<float>(1.0 / batch.total_weight), col_begin);
-  if (weight_.grad.defined()) matmul(ctx, weight_.grad, logits, x, {.transpose_a = true, .accumulate = true});
-  matmul(ctx, dx, logits, weight_.value);
+  cross_entropy_backward(ctx, logits, lse, targets, weights, scale, col_begin);
+  backward(ctx, dx, logits, x);
   return sum;
+}
+
+void Head::backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const {
+  if (weight_.grad.defined()) matmul(ctx, weight_.grad, dlogits, x, {.transpose_a = true, .accumulate = true});
+  matmul(ctx, dx, dlogits, weight_.value);
 }
 
 void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {

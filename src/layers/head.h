@@ -27,6 +27,7 @@ class Head {
   void logits(Ctx& ctx, Tensor out, const Tensor& x) const;
 
  private:
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const;
   double chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
   HeadConfig config_;
   LayerGroups groups_;

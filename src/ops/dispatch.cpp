@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "device/cuda.h"
 #include "device/memory.h"
 
 namespace trireme {
@@ -62,7 +63,9 @@ bool begin_op(Ctx& ctx, const char* op, const OpCost& cost) {
   }
   CHECK(ctx.planning() || ctx.device.kind == ctx.backend, op, ": runs on ", device_name(ctx.device.kind),
         " with kernels for ", device_name(ctx.backend));
-  return !ctx.planning();
+  if (ctx.planning()) return false;
+  if (ctx.cuda != nullptr) cuda_profile_mark(*ctx.cuda, op, cost.flops, cost.bytes);
+  return true;
 }
 
 double download(const Tensor& scalar) {

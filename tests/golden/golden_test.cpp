@@ -1,5 +1,6 @@
 // Tiny GPT-2, Llama, Qwen2 and Qwen3 models against PyTorch's float64 run of Hugging Face's own classes: logits, every
-// gradient, ten losses and gradient norms of ten AdamW steps, and the same with three unequal micro-batches a step.
+// gradient, ten losses and gradient norms of ten AdamW steps, and the same with three unequal micro-batches a step. On
+// the CPU, and on a GPU where there is one.
 #include "golden/golden.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,7 @@
 
 #include "checkpoint/model_io.h"
 #include "comm/local.h"
+#include "device/cuda.h"
 #include "models/names.h"
 #include "support/gather.h"
 
@@ -115,9 +117,18 @@ std::vector<float> as_on_disk(const DiskTensor& disk, const std::vector<float>& 
   return out;
 }
 
-class GoldenModel : public ::testing::TestWithParam<const char*> {
+class GoldenModel : public ::testing::TestWithParam<std::tuple<const char*, DeviceKind>> {
  protected:
-  Golden golden_{cat(TRIREME_SOURCE_DIR, "/tests/golden/", GetParam(), "/")};
+  void SetUp() override {
+    if (device_.kind == DeviceKind::cuda && cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
+  }
+  GoldenRun run_of(const std::string& prefix) const {
+    GoldenRun run(golden_, prefix);
+    run.engine_config.device = device_;
+    return run;
+  }
+  Device device_{std::get<1>(GetParam()), 0};
+  Golden golden_{cat(TRIREME_SOURCE_DIR, "/tests/golden/", std::get<0>(GetParam()), "/")};
 
   void expect_gradients(const GoldenRun& run, double limit) {
     with_engine(golden_, run.engine_config, [&](Engine& engine) {
@@ -136,7 +147,7 @@ class GoldenModel : public ::testing::TestWithParam<const char*> {
   }
 
   void expect_run_equals(const std::string& name, const std::string& prefix) {
-    const GoldenRun run(golden_, prefix);
+    const GoldenRun run = run_of(prefix);
     const std::vector<double> losses = golden_.list(name, "loss"), norms = golden_.list(name, "grad_norm");
     ASSERT_EQ(static_cast<int64_t>(losses.size()), run.num_steps);
     const double limit = bound(backward_depth(golden_.config), golden_.config, run.num_tokens());
@@ -155,23 +166,28 @@ class GoldenModel : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(GoldenModel, LogitsEqualThoseOfPyTorch) {
-  const GoldenRun run(golden_, "");
+  const GoldenRun run = run_of("");
   const GoldenArray expected = golden_.array("logits");
   SingleGroup one;
-  Model model = build_model(golden_.config, one);
+  const CudaContextPtr cuda = make_cuda_context(device_);
+  Model model = build_model(golden_.config, one, {.device = device_});
   const ModelLayout layout(model.params, model.num_units(), {{0, model.num_units()}}, one, 0);
-  const ParamStore store(model.params, layout, DType::f32, kCpu, one);
+  const ParamStore store(model.params, layout, DType::f32, device_, one);
   load(golden_, model.params);
 
-  constexpr int64_t kArenaBytes = 8 << 20;
-  Arena keep("keep", kCpu, kArenaBytes), temp("temp", kCpu, kArenaBytes);
+  constexpr int64_t kArenaBytes = 64 << 20;
+  Arena keep("keep", device_, kArenaBytes), temp("temp", device_, kArenaBytes);
   ThreadPool pool(2);
   Ctx ctx;
+  ctx.device = device_;
+  ctx.backend = device_.kind;
+  ctx.cuda = cuda.get();
   ctx.pool = &pool;
   ctx.keep = &keep;
   ctx.temp = &temp;
   const GoldenStep step = run.step(0);
-  const Batch& batch = step.batches[0];
+  DeviceBatches there(device_, 1, run.num_tokens());
+  const Batch& batch = there.upload({step.batches.data(), 1})[0];
   const Shape shape{batch.num_tokens(), model.hidden_size};
   Stream stream;
   for (size_t u = 0; u < model.units.size(); ++u) {
@@ -182,12 +198,14 @@ TEST_P(GoldenModel, LogitsEqualThoseOfPyTorch) {
     stream = out;
   }
   std::vector<float> logits(expected.values.size());
-  model.head->logits(ctx, Tensor(logits.data(), DType::f32, kCpu, {batch.num_tokens(), model.vocab_size}), stream);
+  const Tensor out = keep.take(DType::f32, {batch.num_tokens(), model.vocab_size});
+  model.head->logits(ctx, out, stream);
+  copy_memory(kCpu, logits.data(), device_, out.data, out.bytes());
   EXPECT_LE(relative_error(logits, expected.values), bound(forward_depth(golden_.config), golden_.config, 0));
 }
 
 TEST_P(GoldenModel, EveryGradientEqualsThatOfPyTorch) {
-  const GoldenRun run(golden_, "");
+  const GoldenRun run = run_of("");
   expect_gradients(run, bound(backward_depth(golden_.config), golden_.config, run.num_tokens()));
 }
 
@@ -195,7 +213,7 @@ TEST_P(GoldenModel, EveryGradientEqualsThatOfPyTorch) {
 TEST_P(GoldenModel, GradientsIn16BitStorageStayWithinItsRoundings) {
   for (const DType dtype : {DType::bf16, DType::f16}) {
     SCOPED_TRACE(dtype_name(dtype));
-    GoldenRun run(golden_, "");
+    GoldenRun run = run_of("");
     run.engine_config.precision.param_dtype = dtype;
     expect_gradients(run, dtype_epsilon(dtype) / 2 * std::sqrt(2 * backward_depth(golden_.config)));
   }
@@ -213,8 +231,12 @@ TEST_P(GoldenModel, PyTorchInFloat32KeepsTheSameBounds) {
     EXPECT_LE(error.at(what).as_real(), bound(backward_depth(c), c, 0)) << what;
 }
 
-INSTANTIATE_TEST_SUITE_P(, GoldenModel, ::testing::Values("gpt2_tied", "gpt2_untied", "llama", "qwen2", "qwen3"),
-                         [](const auto& model) { return std::string(model.param); });
+INSTANTIATE_TEST_SUITE_P(, GoldenModel,
+                         ::testing::Combine(::testing::Values("gpt2_tied", "gpt2_untied", "llama", "qwen2", "qwen3"),
+                                            ::testing::Values(DeviceKind::cpu, DeviceKind::cuda)),
+                         [](const auto& model) {
+                           return cat(std::get<0>(model.param), "_on_", device_name(std::get<1>(model.param)));
+                         });
 
 }  // namespace
 }  // namespace trireme

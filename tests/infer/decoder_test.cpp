@@ -29,10 +29,11 @@ ModelConfig long_qwen3(int64_t window = 0) {
 
 /// A model in a folder, and the same one run plainly.
 struct Subject {
-  explicit Subject(const ModelConfig& c)
-      : config(c), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
+  explicit Subject(const ModelConfig& c, Device where = kCpu)
+      : config(c), device(where), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
   Decoder decoder(int sequences, int64_t capacity, DType dtype = DType::f32) {
-    Decoder d({.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity}, pool);
+    Decoder d({.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity, .device = device},
+              pool);
     d.load(WeightFiles(folder));
     return d;
   }
@@ -49,6 +50,7 @@ struct Subject {
   }
 
   ModelConfig config;
+  Device device;
   testing::TempDir dir;
   ThreadPool pool{2};
   testing::PlainModel plain;
@@ -69,10 +71,27 @@ double distance(const float* found, const std::vector<float>& expected) {
 // Other orders of the same f32 sums, through three layers of a dozen operations with at most 700 terms.
 constexpr double kBound = 0x1p-24 * 36 * 27;
 
-class Decoding : public ::testing::TestWithParam<ModelConfig> {};
+struct Case {
+  ModelConfig model;
+  DeviceKind device;
+};
+
+class Decoding : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (GetParam().device == DeviceKind::cuda && cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
+  }
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const DeviceKind device : {DeviceKind::cpu, DeviceKind::cuda})
+    for (const ModelConfig& model : {long_gpt2(), long_qwen3(), long_qwen3(6)}) all.push_back({model, device});
+  return all;
+}
 
 TEST_P(Decoding, FortyGreedyTokensEqualThoseWithoutACache) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   std::vector<int32_t> ids = s.prompt(5);
   Decoder decoder = s.decoder(1, 45);
   Tensor logits = decoder.prefill(0, ids);
@@ -89,7 +108,7 @@ TEST_P(Decoding, FortyGreedyTokensEqualThoseWithoutACache) {
 }
 
 TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   for (const int64_t length : {255, 256, 257, 600}) {
     const std::vector<int32_t> ids = s.prompt(length);
     Decoder decoder = s.decoder(1, 610);
@@ -98,7 +117,7 @@ TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
 }
 
 TEST_P(Decoding, APromptMayComeInParts) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   const std::vector<int32_t> ids = s.prompt(30);
   Decoder decoder = s.decoder(2, 40);
   decoder.prefill(1, std::span(ids).first(7));
@@ -107,7 +126,7 @@ TEST_P(Decoding, APromptMayComeInParts) {
 }
 
 TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   constexpr int kSequences = 11;  // more rows than the products for few rows take
   Decoder together = s.decoder(kSequences, 60);
   std::vector<std::vector<int32_t>> ids;
@@ -143,7 +162,7 @@ TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
 }
 
 TEST_P(Decoding, AResetSlotForgets) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   Decoder decoder = s.decoder(2, 50);
   decoder.prefill(0, s.prompt(50, 1));
   decoder.reset(0);
@@ -153,7 +172,7 @@ TEST_P(Decoding, AResetSlotForgets) {
 }
 
 TEST_P(Decoding, EveryLengthFitsThePlanInEveryPrecision) {
-  Subject s(GetParam());
+  Subject s(GetParam().model, {GetParam().device, 0});
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     Decoder decoder = s.decoder(3, 300, dtype);
     for (const int64_t length : {1, 2, 8, 9, 31, 33, 64, 100, 129, 200, 255, 256, 300}) {
@@ -165,10 +184,10 @@ TEST_P(Decoding, EveryLengthFitsThePlanInEveryPrecision) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Decoder, Decoding, ::testing::Values(long_gpt2(), long_qwen3(), long_qwen3(6)),
-                         [](const auto& i) {
-                           return cat(i.param.model_type, i.param.sliding_window > 0 ? "Window" : "");
-                         });
+INSTANTIATE_TEST_SUITE_P(Decoder, Decoding, ::testing::ValuesIn(cases()), [](const auto& i) {
+  const ModelConfig& model = i.param.model;
+  return cat(model.model_type, model.sliding_window > 0 ? "Window" : "", "_on_", device_name(i.param.device));
+});
 
 TEST(Decoder, AWindowIsSeen) {
   Subject whole(long_qwen3()), windowed(long_qwen3(6));

@@ -76,8 +76,9 @@ TEST_P(CudaLoss, ForwardAndBackwardMatchTheCpu) {
       expect_gradient(p.logits, targets, error, "dlogits");
       expect_twins_close(whole_loss, 2 * kUnit, error, "loss at once");
       expect_gradient(whole, targets, error, "dlogits at once");
+      const Doubles gradient = p.logits.got();
       for (int64_t c = 0; c < k.v; ++c)
-        ASSERT_EQ(p.logits.got()[static_cast<size_t>(k.n / 2 * k.v + c)], 0) << "the row of weight 0, column " << c;
+        ASSERT_EQ(gradient[static_cast<size_t>(k.n / 2 * k.v + c)], 0) << "the row of weight 0, column " << c;
       forget();
       if (k.v > 2000 && pad == 3) break;  // the CPU's side takes its time
     }

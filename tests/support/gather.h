@@ -36,8 +36,11 @@ inline void gather(GlobalTensors& out, std::mutex& mutex, Engine& engine, bool g
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int unit = static_cast<int>(u);
     const FlatRange range = layout.optimizer_range(unit);
-    const float* values =
-        gradients ? engine.grad_store().optimizer_view(unit).f32() : engine.param_store().optimizer_view(unit).f32();
+    const Tensor there =
+        gradients ? engine.grad_store().optimizer_view(unit) : engine.param_store().optimizer_view(unit);
+    const Buffer here("values on the host", kCpu, there.bytes());
+    copy_memory(kCpu, here.data(), there.device, there.data, there.bytes());
+    const float* values = here.view(there.dtype, there.shape).f32();
     for_each_piece(layout.units[u], range, [&](Param& param, int64_t begin, int64_t flat, int64_t n) {
       std::vector<float>& whole = out[param.spec.name];
       whole.resize(static_cast<size_t>(param.spec.shape.numel()));

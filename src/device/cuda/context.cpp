@@ -40,6 +40,7 @@ CudaContext::~CudaContext() {
   cudaStreamSynchronize(stream_);
   matmul_state.reset();
   attention_state.reset();
+  profile.reset();
   cublasLtDestroy(blas_);
   cudaStreamDestroy(stream_);
 }

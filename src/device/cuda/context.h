@@ -35,6 +35,7 @@ class CudaContext {
   int max_shared_bytes() const { return max_shared_bytes_; }  // of a block, where a kernel asks for it
 
   std::unique_ptr<CudaState> matmul_state, attention_state;
+  std::unique_ptr<CudaState> profile;  // device/cuda/profile.cpp
 
  private:
   int index_;

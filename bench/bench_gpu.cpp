@@ -1,0 +1,148 @@
+// bench_gpu: training steps of a preset on the first GPU with random tokens, clipping and AdamW in the step; one JSON
+// line, and with --profile the time of each kind of op.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "app/cli.h"
+#include "app/commands.h"
+#include "app/standard_io.h"
+#include "app/version.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "synthetic_training.h"
+#include "train/gemm_rate.h"
+
+namespace trireme {
+namespace {
+
+constexpr double kPeakFlops = 989.5e12;  // bf16, dense, by the datasheet of H100 and H200 SXM
+
+struct BenchOptions {
+  std::string model = "gpt2-124m", dtype = "bfloat16", out, commit = "unknown", command;
+  int64_t vocab = 0, micro_batch = 64, length = 1024, micro_batches = 1, steps = 20, warmup = 5;
+  bool profile = false;
+};
+
+EngineConfig engine_config(const BenchOptions& o) {
+  Json model = Json::object();
+  model["preset"] = o.model;
+  if (o.vocab > 0) model["vocab_size"] = o.vocab;
+  EngineConfig c;
+  c.model = ModelConfig::from_json(model);
+  c.model.resid_pdrop = c.model.embd_pdrop = c.model.attn_pdrop = 0;
+  c.optimizer.clip_grad_norm = 1;
+  c.precision.param_dtype = dtype_from_name(o.dtype);
+  c.micro_batch_size = o.micro_batch;
+  c.sequence_length = o.length;
+  c.micro_batches = static_cast<int>(o.micro_batches);
+  c.seed = 1;
+  c.device = {DeviceKind::cuda, 0};
+  return c;
+}
+
+/// Multiply-adds of the parameters that take part in products, three times forward's, and causal attention.
+double causal_flops_per_token(const EngineConfig& c, int64_t parameters) {
+  const ModelConfig& m = c.model;
+  const int64_t table = m.is_gpt2() ? m.max_position_embeddings * m.hidden_size : 0;
+  const int64_t input = m.tie_word_embeddings ? 0 : m.vocab_size * m.hidden_size;
+  const double attention = 6.0 * static_cast<double>(m.num_hidden_layers * c.sequence_length) *
+                           static_cast<double>(m.num_attention_heads * m.head_dim);
+  return 6.0 * static_cast<double>(parameters - table - input) + attention;
+}
+
+void print_profile(Engine& engine, SyntheticTraining& training) {
+  CudaContext& cuda = *engine.ctx().cuda;
+  cuda_profile_start(cuda);
+  training.step();
+  double total = 0;
+  const std::vector<CudaSpan> spans = cuda_profile_end(cuda);
+  for (const CudaSpan& s : spans) total += s.ms;
+  std::fprintf(stderr, "%-24s %6s %9s %6s %10s %10s\n", "op", "calls", "ms", "%", "TFLOP/s", "GB/s");
+  for (const CudaSpan& s : spans) {
+    const double seconds = s.ms / static_cast<double>(s.calls) * 1e-3;
+    std::fprintf(stderr, "%-24s %6d %9.3f %6.1f %10.1f %10.0f\n", s.op.c_str(), static_cast<int>(s.calls), s.ms,
+                 100 * s.ms / total, s.flops / seconds / 1e12, s.bytes / seconds / 1e9);
+  }
+  std::fprintf(stderr, "%-24s %6s %9.3f\n", "all", "", total);
+}
+
+int run(std::vector<std::string> words) {
+  BenchOptions o;
+  for (const std::string& word : words) o.command += (o.command.empty() ? "bench_gpu " : " ") + word;
+  CommandLine line("bench_gpu", "Training speed of a preset on the first GPU.", std::move(words));
+  line.option("--model", o.model, "preset");
+  line.option("--vocab", o.vocab, "another vocabulary; 0: the preset's");
+  line.option("--dtype", o.dtype, "of parameters and activations: bfloat16 or float32");
+  line.option("--micro-batch", o.micro_batch, "sequences at once");
+  line.option("--length", o.length, "tokens of a sequence");
+  line.option("--micro-batches", o.micro_batches, "of a step");
+  line.option("--steps", o.steps, "timed steps");
+  line.option("--warmup", o.warmup, "steps before them");
+  line.flag("--profile", o.profile, "print where the time of a step goes");
+  line.option("--commit", o.commit, "of this program, for the row");
+  line.option("--out", o.out, "file to which the row is appended");
+  line.example("bench_gpu --model gpt2-124m --vocab 50304 --micro-batch 64 --profile");
+  if (!line.parse()) return kDone;
+
+  const EngineConfig config = engine_config(o);
+  ThreadPool pool;
+  const CudaMemory before = cuda_memory(0);
+  SyntheticTraining training(config, pool);
+  Engine& engine = training.engine();
+  log_info(engine.memory_plan().str());
+  double loss = 0;
+  for (int64_t i = 0; i < o.warmup; ++i) log_info(cat("warm-up step ", i + 1, ": loss ", training.step()));
+  std::vector<double> times;
+  for (int64_t i = 0; i < o.steps; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    loss = training.step();
+    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  const CudaMemory after = cuda_memory(0);
+  std::sort(times.begin(), times.end());
+  const double seconds = times[times.size() / 2];
+  const double tokens = static_cast<double>(config.tokens() * config.micro_batches);
+
+  Json row = Json::object();
+  row["bench"] = "train_gpu";
+  row["workload"] = o.model;
+  row["program"] = "trireme";
+  row["version"] = std::string(kVersion);
+  row["commit"] = o.commit;
+  row["command"] = o.command;
+  row["device"] = cuda_device_name(0);
+  row["gpus"] = int64_t{1};
+  row["precision"] = o.dtype;
+  row["micro_batch"] = o.micro_batch;
+  row["sequence_length"] = o.length;
+  row["tokens_per_step"] = static_cast<int64_t>(tokens);
+  row["tokens_per_second"] = tokens / seconds;
+  row["ms_p10"] = 1e3 * times[times.size() / 10];
+  row["ms_p50"] = 1e3 * seconds;
+  row["ms_p90"] = 1e3 * times[times.size() * 9 / 10];
+  row["mfu_causal"] =
+      causal_flops_per_token(config, engine.memory_plan().num_parameters) * tokens / seconds / kPeakFlops;
+  row["plan_gib"] = static_cast<double>(engine.memory_plan().total()) / 0x1p30;
+  row["peak_memory_gib"] = static_cast<double>(before.free - after.free) / 0x1p30;
+  row["loss"] = loss;
+  row["gemm_tflops_of_run"] = measure_gemm_rate(engine.ctx(), config.precision.param_dtype) / 1e12;
+  print(row.dump() + "\n");
+  if (!o.out.empty()) write_file(o.out, (std::filesystem::exists(o.out) ? read_file(o.out) : "") + row.dump() + "\n");
+  if (o.profile) print_profile(engine, training);
+  return kDone;
+}
+
+}  // namespace
+}  // namespace trireme
+
+int main(int argc, char** argv) {
+  try {
+    return trireme::run({argv + 1, argv + argc});
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_gpu: %s\n", e.what());
+    return 1;
+  }
+}

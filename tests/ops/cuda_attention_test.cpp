@@ -1,0 +1,123 @@
+// Attention on the GPU against the CPU's in f32: our own kernels on every kind of segment, cuDNN on equal sequences.
+#include "ops/attention.h"
+#include "ops/cuda_op_test.h"
+
+namespace trireme {
+namespace {
+
+using namespace trireme::testing;
+
+struct Case {
+  const char* name;
+  std::vector<Segment> segments;
+  int64_t heads = 2, kv_heads = 2, head_size = 16;
+  bool causal = true;
+  int64_t window = 0;
+  float dropout = 0;
+  int64_t spare = 0;  // rows of q and k outside all segments
+};
+
+/// Segments of these lengths that follow each other.
+std::vector<Segment> packed(std::initializer_list<int32_t> lengths) {
+  std::vector<Segment> out;
+  int32_t at = 0;
+  for (const int32_t n : lengths) {
+    out.push_back({at, n, at, n, 0, 0});
+    at += n;
+  }
+  return out;
+}
+
+double relative_error(const Doubles& got, const Doubles& want) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    difference += (got[i] - want[i]) * (got[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return std::sqrt(difference / std::max(norm, 1e-30));
+}
+
+class CudaAttention : public CudaTypes {
+ protected:
+  void check(const Case& x, bool repeats_exactly = true) {
+    SCOPED_TRACE(cat(x.name, ", heads of ", x.head_size));
+    int64_t nq = x.spare, nk = x.spare;
+    for (const Segment& s : x.segments) {
+      nq = std::max<int64_t>(nq, s.q_begin + s.q_len + x.spare);
+      nk = std::max<int64_t>(nk, s.k_begin + s.k_len + x.spare);
+    }
+    const Shape qs{nq, x.heads, x.head_size}, ks{nk, x.kv_heads, x.head_size};
+    // Heads lie in rows that hold more, as in a fused projection.
+    const Twin& q = twin(dtype(), qs, random_values(qs.numel(), 1, 2), 8);
+    const Twin& k = twin(dtype(), ks, random_values(ks.numel(), 2, 2), 8);
+    const Twin& v = twin(dtype(), ks, random_values(ks.numel(), 3), 8);
+    const Twin& d_o = twin(dtype(), qs, random_values(qs.numel(), 4));
+    const Twin& o = twin(dtype(), qs, Doubles(static_cast<size_t>(qs.numel()), 0.0));
+    const Twin& lse = twin(DType::f32, {nq, x.heads}, Doubles(static_cast<size_t>(nq * x.heads), 0.0));
+    const Twin &dq = blank(dtype(), qs, 8), &dk = blank(dtype(), ks, 8), &dv = blank(dtype(), ks, 8);
+    Doubles ids(static_cast<size_t>(nq));
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<double>(i / 3);
+    const Twin& samples = twin(DType::i64, {nq}, ids);
+
+    set_up_both([&](Ctx& ctx) {
+      ctx.train = true;
+      ctx.seed = 5;
+      ctx.step = 3;
+    });
+    const auto run = [&](const Side& on) {
+      const AttentionArgs args{.segments = x.segments,
+                               .scale = 0.37F,
+                               .causal = x.causal,
+                               .window = x.window,
+                               .dropout = x.dropout,
+                               .site = 9,
+                               .sample_ids = on(samples),
+                               .head_begin = 1};
+      attention_forward(on.ctx, on(o), on(lse), on(q), on(k), on(v), args);
+      attention_backward(on.ctx, on(dq), on(dk), on(dv), on(d_o), on(q), on(k), on(v), on(o), on(lse), args);
+    };
+    if (repeats_exactly)
+      run_both(run);
+    else
+      run_once(run);
+    const double limit = dtype() == DType::f32 ? 4e-6 : dtype_epsilon(dtype());
+    const std::pair<const char*, const Twin*> results[] = {{"o", &o}, {"dq", &dq}, {"dk", &dk}, {"dv", &dv}};
+    for (const auto& [name, twin] : results) EXPECT_LE(relative_error(twin->got(), twin->want()), limit) << name;
+    expect_twins_close(lse, 4e-6, 4e-6, "lse");
+    forget();
+  }
+};
+
+TEST_P(CudaAttention, EqualsTheCpusOnEveryKindOfSegment) {
+  const std::vector<Case> cases = {
+      {"one", packed({40})},
+      {"packed", packed({1, 33, 64, 7})},
+      {"grouped heads", packed({45, 20}), 6, 2},
+      {"not causal", packed({37}), 2, 2, 16, false},
+      {"window", packed({70, 12}), 2, 1, 16, true, 9},
+      {"window, not causal", packed({50}), 2, 2, 16, false, 5},
+      {"spare rows", packed({20, 9}), 2, 2, 16, true, 0, 0, 4},
+      {"later queries", {{0, 3, 0, 40, 37, 0}, {3, 2, 40, 10, 8, 0}}},
+      {"one query a cache", {{0, 1, 0, 65, 64, 0}, {1, 1, 80, 1, 0, 0}}, 4, 2},
+      {"a query without keys", {{0, 4, 0, 4, 0, 2}}},
+      {"dropout", packed({40, 23}), 4, 2, 16, true, 0, 0.3F},
+      {"dropout in a window", packed({40}), 2, 2, 16, true, 11, 0.2F},
+  };
+  for (const Case& x : cases) check(x);
+}
+
+TEST_P(CudaAttention, TakesHeadsOfAnySizeUpTo256) {
+  for (const int64_t d : {1, 5, 24, 64, 80, 128, 200, 256}) check({"head size", packed({33, 18}), 2, 1, d});
+}
+
+/// Lengths and head sizes that cuDNN takes in 16 bits; f32 goes to our kernels.
+TEST_P(CudaAttention, EqualSequencesInWholeTiles) {
+  for (const int64_t d : {64, 128})
+    for (const int64_t kv_heads : {4, 2})
+      for (const int32_t n : {128, 192, 384}) check({"equal", packed({n, n}), 4, kv_heads, d}, false);
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaAttention, storage_types(), dtype_test_name);
+
+}  // namespace
+}  // namespace trireme

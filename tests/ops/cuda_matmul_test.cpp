@@ -1,0 +1,96 @@
+// Matrix products on the GPU against the CPU's in f32.
+#include "ops/cuda_op_test.h"
+#include "ops/matmul.h"
+
+namespace trireme {
+namespace {
+
+using namespace trireme::testing;
+
+struct Case {
+  int64_t m, n, k;
+  bool transpose_a = false, transpose_b = false, accumulate = false, bias = false;
+  float alpha = 1;
+  int64_t pad = 0;  // behind each row of a, b and c
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true})
+      for (const bool accumulate : {false, true}) {
+        all.push_back({128, 256, 192, ta, tb, accumulate});
+        all.push_back({37, 53, 29, ta, tb, accumulate});  // nothing is aligned
+        all.push_back({64, 72, 96, ta, tb, accumulate, false, 0.5F, 8});
+        all.push_back({5, 7, 3, ta, tb, accumulate, !accumulate, 1, 3});
+      }
+  all.push_back({300, 128, 64, false, true, false, true});
+  all.push_back({1, 512, 768, false, true});
+  all.push_back({512, 1, 70});
+  all.push_back({16, 8, 4096});
+  return all;
+}
+
+class CudaMatmul : public CudaTypes {
+ protected:
+  /// c of type `to` from operands of types `of_a` and `of_b`.
+  void check(const Case& x, DType to, DType of_a, DType of_b) {
+    SCOPED_TRACE(cat(dtype_name(to), " ", x.m, " x ", x.n, " x ", x.k, x.transpose_a ? " aT" : "",
+                     x.transpose_b ? " bT" : "", x.accumulate ? " +=" : "", x.bias ? " bias" : ""));
+    const Shape a_shape = x.transpose_a ? Shape{x.k, x.m} : Shape{x.m, x.k};
+    const Shape b_shape = x.transpose_b ? Shape{x.n, x.k} : Shape{x.k, x.n};
+    const Twin& a = twin(of_a, a_shape, random_values(x.m * x.k, 1), x.pad);
+    const Twin& b = twin(of_b, b_shape, random_values(x.k * x.n, 2), x.pad);
+    const Twin& c = twin(to, {x.m, x.n}, random_values(x.m * x.n, 3), x.pad);
+    const Twin& bias = twin(of_b, {x.n}, random_values(x.n, 4));
+    run_both([&](const Side& on) {
+      const Tensor bias_there = on(bias);
+      matmul(on.ctx, on(c), on(a), on(b),
+             {.transpose_a = x.transpose_a,
+              .transpose_b = x.transpose_b,
+              .accumulate = x.accumulate,
+              .alpha = x.alpha,
+              .bias = x.bias ? &bias_there : nullptr});
+    });
+    // Terms are below 1, so that partial sums stay far below k: each rounds to half a unit of k at most.
+    const double absolute = dtype_epsilon(DType::f32) * static_cast<double>(x.k + 2);
+    expect_twins_close(c, rounding(to, 2), absolute, "c");
+    forget();
+  }
+};
+
+TEST_P(CudaMatmul, EqualsTheCpusInEveryLayout) {
+  for (const Case& x : cases()) check(x, dtype(), dtype(), dtype());
+}
+
+TEST_P(CudaMatmul, WritesF32FromAnyType) {
+  for (const Case& x : {Case{256, 128, 512, true, false, true}, Case{33, 41, 27, false, true}})
+    check(x, DType::f32, dtype(), dtype());
+}
+
+TEST_P(CudaMatmul, TakesOperandsOfUnlikeTypes) {
+  for (const Case& x :
+       {Case{64, 128, 96}, Case{33, 41, 27, true, true, true}, Case{16, 24, 8, false, false, false, true}}) {
+    check(x, dtype(), DType::f32, dtype());
+    check(x, DType::f32, dtype(), DType::f32);
+  }
+}
+
+TEST_P(CudaMatmul, RemembersNothingOfAnotherCallsPointers) {
+  for (int round = 0; round < 2; ++round) check({32, 48, 64, false, true, false, true}, dtype(), dtype(), dtype());
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaMatmul, storage_types(), dtype_test_name);
+
+class CudaMatmulEdges : public CudaTest {};
+
+TEST_F(CudaMatmulEdges, AProductOverNothingIsZero) {
+  const Twin& a = twin(DType::f32, {4, 1}, Doubles(4, 1.0));
+  const Twin& b = twin(DType::f32, {1, 3}, Doubles(3, 1.0));
+  const Twin& c = blank(DType::f32, {4, 3});
+  run_both([&](const Side& on) { matmul(on.ctx, on(c), on(a).slice(1, 0, 0), on(b).slice(0, 0, 0)); });
+  EXPECT_EQ(c.got(), Doubles(12, 0.0));
+}
+
+}  // namespace
+}  // namespace trireme

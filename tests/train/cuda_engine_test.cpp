@@ -1,0 +1,143 @@
+// Training on the GPU against the same training on the CPU: same initial values, same batches, same dropout masks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/gather.h"
+#include "support/tiny_models.h"
+#include "train/engine.h"
+
+namespace trireme {
+namespace {
+
+using testing::GlobalTensors;
+
+constexpr int64_t kBatch = 2, kLength = 13;
+constexpr int kMicroBatches = 2, kSteps = 4;
+constexpr Device kGpu{DeviceKind::cuda, 0};
+
+class CudaEngine : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
+  }
+  static EngineConfig config(Device device) {
+    EngineConfig c;
+    c.model = GetParam() ? testing::tiny_gpt2(0.1) : testing::tiny_llama(0.1);
+    c.optimizer.clip_grad_norm = 1;
+    c.micro_batch_size = kBatch;
+    c.sequence_length = kLength;
+    c.micro_batches = kMicroBatches;
+    c.seed = 3;
+    c.device = device;
+    return c;
+  }
+  struct Run {
+    std::vector<double> losses, norms;
+    GlobalTensors weights;
+    double evaluation = 0;
+  };
+  static Run train(const EngineConfig& c) {
+    SingleGroup single;
+    ThreadPool pool(2);
+    Engine engine(c, {&single, &single, &single, &single}, pool);
+    engine.set_poison(true);
+    engine.initialise();
+    Run run;
+    for (int s = 0; s < kSteps; ++s) {
+      const testing::TokenBatches data(c.model.vocab_size, kBatch, kLength, c.micro_batches, 0, 1,
+                                       static_cast<uint64_t>(s));
+      run.losses.push_back(engine.forward_backward(data.batches, s));
+      run.norms.push_back(engine.gradient_norm(data.batches, s));
+      engine.update(s, 1e-3, run.norms.back());
+      run.evaluation = engine.evaluate(data.batches[0]);
+    }
+    EXPECT_EQ(engine.allocated_bytes(), engine.memory_plan().total());
+    const ArenaSizes peaks = engine.arena_peaks(), planned = engine.memory_plan().arenas;
+    EXPECT_LE(peaks.total(), planned.total());
+    if (c.precision.param_dtype == DType::f32) {
+      std::mutex mutex;
+      testing::gather(run.weights, mutex, engine, false);
+    }
+    return run;
+  }
+  static void expect_alike(const Run& cpu, const Run& gpu, double limit) {
+    for (size_t s = 0; s < kSteps; ++s) {
+      EXPECT_NEAR(gpu.losses[s], cpu.losses[s], limit * cpu.losses[s]) << "step " << s;
+      EXPECT_NEAR(gpu.norms[s], cpu.norms[s], 10 * limit * cpu.norms[s]) << "step " << s;
+    }
+    EXPECT_NEAR(gpu.evaluation, cpu.evaluation, limit * cpu.evaluation);
+  }
+};
+
+TEST_P(CudaEngine, TrainsAsTheCpuDoesWithEveryRecompute) {
+  for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::block}) {
+    EngineConfig on_cpu = config(kCpu), on_gpu = config(kGpu);
+    on_cpu.memory.recompute = on_gpu.memory.recompute = recompute;
+    const Run cpu = train(on_cpu), gpu = train(on_gpu);
+    expect_alike(cpu, gpu, 2e-6);
+    for (const auto& [name, values] : cpu.weights) {
+      const std::vector<float>& found = gpu.weights.at(name);
+      ASSERT_EQ(found.size(), values.size()) << name;
+      // A gradient near zero may have either sign, and AdamW's first steps look at little else: then weights differ by
+      // up to two learning rates a step. So few elements may, the rest must agree.
+      size_t apart = 0;
+      for (size_t i = 0; i < values.size(); ++i)
+        if (std::abs(found[i] - values[i]) > 1e-5) ++apart;
+      EXPECT_LE(apart, values.size() / 100 + 1) << name;
+    }
+  }
+}
+
+TEST_P(CudaEngine, TrainsIn16Bits) {
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    EngineConfig on_cpu = config(kCpu), on_gpu = config(kGpu);
+    on_cpu.precision.param_dtype = on_gpu.precision.param_dtype = dtype;
+    expect_alike(train(on_cpu), train(on_gpu), dtype_epsilon(dtype));
+  }
+}
+
+TEST_P(CudaEngine, RepeatsToTheBit) {
+  const EngineConfig c = config(kGpu);
+  const Run a = train(c), b = train(c);
+  EXPECT_EQ(a.losses, b.losses);
+  EXPECT_EQ(a.norms, b.norms);
+  EXPECT_EQ(a.weights, b.weights);
+}
+
+TEST_P(CudaEngine, NamesTheFirstBadTensor) {
+  const EngineConfig c = config(kGpu);
+  SingleGroup single;
+  ThreadPool pool(1);
+  Engine engine(c, {&single, &single, &single, &single}, pool);
+  engine.initialise();
+  const float bad = NAN;
+  const Tensor value = engine.params().front().value;
+  copy_memory(kGpu, value.data, kCpu, &bad, sizeof bad);
+  const testing::TokenBatches data(1, kBatch, kLength, kMicroBatches);  // every token is the damaged row
+  try {
+    engine.forward_backward(data.batches, 0);
+    FAIL() << "nothing was thrown";
+  } catch (const NumericError& e) {
+    EXPECT_NE(std::string(e.what()).find("embedding_forward"), std::string::npos) << e.what();
+  }
+}
+
+TEST_P(CudaEngine, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
+  EngineConfig c = config(kGpu);
+  c.micro_batch_size = int64_t{1} << 22;
+  SingleGroup single;
+  ThreadPool pool(1);
+  try {
+    Engine engine(c, {&single, &single, &single, &single}, pool);
+    FAIL() << "nothing was thrown";
+  } catch (const ConfigError& e) {
+    EXPECT_NE(std::string(e.what()).find("GiB"), std::string::npos) << e.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaEngine, ::testing::Bool(),
+                         [](const auto& gpt) { return std::string(gpt.param ? "gpt2" : "llama"); });
+
+}  // namespace
+}  // namespace trireme
