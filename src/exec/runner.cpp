@@ -10,7 +10,7 @@
 namespace trireme {
 namespace {
 // Enough for the head's gradient to be read and written few times, few enough that the logits stay a small part.
-constexpr int64_t kGpuLogitRows = 8192;
+constexpr int64_t kGpuLogitRows = 16384;
 }  // namespace
 
 StageRange StageRange::of(int num_units, int stages, int stage) {

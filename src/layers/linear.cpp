@@ -28,16 +28,16 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x) const {
+void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, adds_bias = bias_ != nullptr && (!row || groups_.tp().rank() == 0);
   const Tensor part = row ? groups_.partial(ctx, y) : y;
   matmul(ctx, part, row ? x : groups_.gather(ctx, x), weight_.value,
-         {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr});
+         {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu});
   if (row) groups_.sum(ctx, y, part);
 }
 
-void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) const {
+void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row;
   if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
@@ -46,7 +46,7 @@ void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) co
     matmul(ctx, weight_.grad, dy_rows, row ? x : groups_.gather(ctx, x), {.transpose_a = true, .accumulate = true});
   if (!dx.defined()) return;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
-  matmul(ctx, part, dy_rows, weight_.value);
+  matmul(ctx, part, dy_rows, weight_.value, {.times_gelu_of = before_gelu});
   if (!row) groups_.sum(ctx, dx, part);
 }
 

@@ -30,9 +30,11 @@ class Linear {
   int64_t local_out() const { return weight_.local_shape[0]; }
 
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
-  void forward(Ctx& ctx, Tensor y, const Tensor& x) const;
-  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x) const;
+  /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
+  void forward(Ctx& ctx, Tensor y, const Tensor& x, const Tensor* before_gelu = nullptr) const;
+  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias. Where x is the GELU of
+  /// `before_gelu` (row kind), dx is the gradient of that.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Tensor* before_gelu = nullptr) const;
 
  private:
   Param& weight_;

@@ -38,11 +38,12 @@ void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
 
 void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
   const int64_t n = groups_.whole_rows(x.size(0));
+  const bool gelu = config_.kind != MlpKind::swiglu;
   saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
-  up_.forward(ctx, saved.up, x);
   const ArenaScope scope(*ctx.temp);
   const Tensor act = (config_.recompute_activation ? ctx.temp : ctx.keep)->take(x.dtype, {n, down_.local_in()});
-  activate(ctx, act, saved.up);
+  up_.forward(ctx, gelu ? act : saved.up, x, gelu ? &saved.up : nullptr);
+  if (!gelu) swiglu_forward(ctx, act, saved.up);
   saved.act = config_.recompute_activation ? Tensor() : act;
   if (y.defined()) down_.forward(ctx, y, act);
 }
@@ -51,20 +52,20 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
   const ArenaScope scope(*ctx.temp);
   const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
+  const Tensor* before_gelu = config_.kind == MlpKind::swiglu ? nullptr : &saved.up;
   if (saved.act.defined()) {
-    down_.backward(ctx, dact, dy, saved.act);
+    down_.backward(ctx, dact, dy, saved.act, before_gelu);
   } else {
     const ArenaScope inner(*ctx.temp);
     const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
     activate(ctx, act, saved.up);
-    down_.backward(ctx, dact, dy, act);
+    down_.backward(ctx, dact, dy, act, before_gelu);
   }
   // The gradient overwrites what was saved: nothing reads it after this.
   if (config_.kind == MlpKind::swiglu) {
     swiglu_backward(ctx, saved.up, dact, saved.up);
     up_.backward(ctx, dx, saved.up, x);
   } else {
-    gelu_backward(ctx, dact, dact, saved.up);
     up_.backward(ctx, dx, dact, x);
   }
 }

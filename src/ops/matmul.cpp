@@ -1,6 +1,7 @@
 // Checks and cost of the matrix products.
 #include "ops/matmul.h"
 
+#include "ops/activation.h"
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
@@ -9,6 +10,21 @@
 #include "ops/dispatch.h"
 
 namespace trireme {
+
+namespace {
+
+/// The same as two ops.
+void product_and_gelu(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  MatmulOptions product = options;
+  product.before_gelu = product.times_gelu_of = nullptr;
+  matmul(ctx, options.before_gelu != nullptr ? *options.before_gelu : c, a, b, product);
+  if (options.before_gelu != nullptr)
+    gelu_forward(ctx, c, *options.before_gelu);
+  else
+    gelu_backward(ctx, c, c, *options.times_gelu_of);
+}
+
+}  // namespace
 
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   const char* op = "matmul";
@@ -23,6 +39,15 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     CHECK(!options.accumulate, op, ": bias together with accumulate");
     check_shape(op, "bias", *options.bias, {n});
     check_rows(op, "bias", *options.bias);
+  }
+  if (options.before_gelu != nullptr || options.times_gelu_of != nullptr) {
+    CHECK(!options.accumulate && (options.before_gelu == nullptr || options.times_gelu_of == nullptr), op,
+          ": GELU twice, or together with accumulate");
+    const Tensor& other = options.before_gelu != nullptr ? *options.before_gelu : *options.times_gelu_of;
+    check_shape(op, "the side of GELU", other, c.shape);
+    check_rows(op, "the side of GELU", other);
+    check_dtype(op, "the side of GELU", other, c.dtype);
+    if (ctx.backend != DeviceKind::cuda) return product_and_gelu(ctx, c, a, b, options);
   }
   const ArenaScope scope(*ctx.temp);
   const bool on_gpu = ctx.backend == DeviceKind::cuda;

@@ -13,6 +13,11 @@ struct MatmulOptions {
   bool accumulate = false;   // c += instead of c =
   float alpha = 1;
   const Tensor* bias = nullptr;  // (N), added to every row of c; not with accumulate
+
+  // GELU in the same pass, where the library can; at most one of the two, c's dtype, contiguous rows; not with
+  // accumulate. The bits may differ from those of two ops by a rounding.
+  const Tensor* before_gelu = nullptr;    // (M, N), written: what c would have been; c is its GELU
+  const Tensor* times_gelu_of = nullptr;  // (M, N), read: c is multiplied by GELU' of it
 };
 
 /// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,

@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "checkpoint/model_io.h"
-#include "comm/local.h"
 #include "device/cuda.h"
 #include "models/names.h"
 #include "support/gather.h"
@@ -95,13 +94,12 @@ class GoldenRun {
 /// Calls fn(engine) on one rank with the golden's weights loaded.
 template <class F>
 void with_engine(const Golden& golden, const EngineConfig& config, F fn) {
-  run_local_ranks({}, [&](int, const Groups& groups) {
-    ThreadPool pool(2);
-    Engine engine(config, groups, pool);
-    load(golden, engine.params());
-    engine.weights_changed();
-    fn(engine);
-  });
+  SingleGroup one;
+  ThreadPool pool(2);
+  Engine engine(config, {&one, &one, &one, &one}, pool);
+  load(golden, engine.params());
+  engine.weights_changed();
+  fn(engine);
 }
 
 /// What lies on disk as `disk`, out of the whole global parameter.

@@ -1,4 +1,6 @@
 // Matrix products on the GPU against the CPU's in f32.
+#include <array>
+
 #include "ops/cuda_op_test.h"
 #include "ops/matmul.h"
 
@@ -78,6 +80,28 @@ TEST_P(CudaMatmul, TakesOperandsOfUnlikeTypes) {
 
 TEST_P(CudaMatmul, RemembersNothingOfAnotherCallsPointers) {
   for (int round = 0; round < 2; ++round) check({32, 48, 64, false, true, false, true}, dtype(), dtype(), dtype());
+}
+
+TEST_P(CudaMatmul, TakesGeluAlong) {
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{64, 96, 32}, {37, 53, 29}, {512, 1024, 1024}}) {
+    SCOPED_TRACE(cat(m, " x ", n, " x ", k));
+    const Twin& a = twin(dtype(), {m, k}, random_values(m * k, 1, 0.5));
+    const Twin& b = twin(dtype(), {k, n}, random_values(k * n, 2, 0.5));
+    const Twin& bias = twin(dtype(), {n}, random_values(n, 3));
+    const Twin &act = blank(dtype(), {m, n}), &up = blank(dtype(), {m, n});
+    const Twin &dup = blank(dtype(), {m, n}), &saved = twin(dtype(), {m, n}, random_values(m * n, 4, 3));
+    run_both([&](const Side& on) {
+      const Tensor bias_there = on(bias), up_there = on(up), saved_there = on(saved);
+      matmul(on.ctx, on(act), on(a), on(b), {.bias = &bias_there, .before_gelu = &up_there});
+      matmul(on.ctx, on(dup), on(a), on(b), {.times_gelu_of = &saved_there});
+    });
+    const double absolute = dtype_epsilon(DType::f32) * static_cast<double>(k + 8);
+    expect_twins_close(up, rounding(dtype(), 2), absolute, "before GELU");
+    // The GPU may round x before GELU or after it: |x GELU'(x)| is below 2.4 GELU(x) for x > 0, and 0.3 for others.
+    expect_twins_close(act, 3 * rounding(dtype(), 4), 2 * absolute + 0.3 * rounding(dtype(), 0), "GELU");
+    expect_twins_close(dup, 2.5 * rounding(dtype(), 4), 2 * absolute, "the gradient before GELU");
+    forget();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(, CudaMatmul, storage_types(), dtype_test_name);

@@ -1,5 +1,6 @@
 #include "ops/matmul.h"
 
+#include "ops/activation.h"
 #include "ops/cpu/blas.h"
 #include "ops/op_test.h"
 #include "support/allocations.h"
@@ -146,6 +147,26 @@ TEST(Matmul, TakesThePlannedScratchAndNoHeap) {
     matmul(plan->ctx(), on_meta(problem.c.t), on_meta(problem.a.t), on_meta(problem.b.t), options);
     EXPECT_EQ(plan->temp().peak(), op.temp().peak()) << p.str();
     EXPECT_EQ(plan->count().matmul_flops, 2.0 * static_cast<double>(p.m * p.n * p.k));
+  }
+}
+
+TEST(Matmul, GeluInTheSamePassIsThatOfTwoOps) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const int64_t m = 33, n = 40, k = 24;
+    const Owned a(dtype, {m, k}, random_values(m * k, 1)), b(dtype, {k, n}, random_values(k * n, 2)),
+        bias(dtype, {n}, random_values(n, 3)), saved(dtype, {m, n}, random_values(m * n, 4, 3));
+    const Owned up(dtype, {m, n}), act(dtype, {m, n}), want_up(dtype, {m, n}), want_act(dtype, {m, n});
+    OpContext op;
+    matmul(op.ctx(), act.t, a.t, b.t, {.bias = &bias.t, .before_gelu = &up.t});
+    matmul(op.ctx(), want_up.t, a.t, b.t, {.bias = &bias.t});
+    gelu_forward(op.ctx(), want_act.t, want_up.t);
+    EXPECT_TRUE(up.same_bits(want_up));
+    EXPECT_TRUE(act.same_bits(want_act));
+    matmul(op.ctx(), act.t, a.t, b.t, {.times_gelu_of = &saved.t});
+    matmul(op.ctx(), want_act.t, a.t, b.t);
+    gelu_backward(op.ctx(), want_act.t, want_act.t, saved.t);
+    EXPECT_TRUE(act.same_bits(want_act));
+    EXPECT_THROW(matmul(op.ctx(), act.t, a.t, b.t, {.before_gelu = &up.t, .times_gelu_of = &saved.t}), Bug);
   }
 }
 

@@ -59,7 +59,10 @@ void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tenso
   Scratch scratch(memory);
   if (const EqualSequences s = for_cudnn(ctx, q, k, args); s.count > 0) {
     const Tensor stats = scratch.take(DType::f32, {s.count, q.size(1), s.length});
-    if (cudnn_attention_forward(ctx, o, stats, q, k, v, args, scratch.rest())) return lse_from_stats(ctx, lse, stats);
+    if (cudnn_attention_forward(ctx, o, stats, q, k, v, args, scratch.rest())) {
+      cuda_profile_mark(*ctx.cuda, "attention_stats", 0, 0);
+      return lse_from_stats(ctx, lse, stats);
+    }
   }
   attention_forward_kernel(ctx, o, lse, q, k, v, args, upload(ctx, args, scratch));
 }

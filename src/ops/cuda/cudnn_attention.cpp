@@ -37,6 +37,7 @@ struct AttentionState final : CudaState {
   explicit AttentionState(cudaStream_t stream) {
     check_cudnn(cudnnCreate(&handle), "cudnnCreate");
     check_cudnn(cudnnSetStream(handle, stream), "cudnnSetStream");
+    log_info(cat("attention by cuDNN ", cudnnGetVersion() / 10000, ".", cudnnGetVersion() / 100 % 100));
   }
   ~AttentionState() override {
     attentions.clear();

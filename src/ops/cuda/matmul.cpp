@@ -10,13 +10,16 @@
 #include <vector>
 
 #include "device/cuda/context.h"
+#include "ops/cuda/activation.h"
 #include "ops/cuda/plain_matmul.h"
 
 namespace trireme::cuda {
 namespace {
 
-constexpr int kCandidates = 8;
-constexpr int kTimedRuns = 3;
+constexpr int kCandidates = 16;
+constexpr int kTimedRuns = 4;
+constexpr double kTunedFlops = 1e9;  // of smaller products the likeliest candidate is taken: noise would choose
+constexpr float kClearlyFaster = 0.98F;
 
 void check_blas(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS) throw DeviceError(cat(call, ": ", cublasLtGetStatusString(status)));
@@ -58,8 +61,12 @@ uint32_t alignment(const Tensor& t) {
   return static_cast<uint32_t>(std::min<uintptr_t>(address & (~address + 1), 256));
 }
 
+const Tensor* side_of_gelu(const MatmulOptions& o) {
+  return o.before_gelu != nullptr ? o.before_gelu : o.times_gelu_of;
+}
+
 /// Everything that decides which algorithm is fastest.
-using Key = std::array<int64_t, 15>;
+using Key = std::array<int64_t, 17>;
 
 Key key_of(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o, bool tf32) {
   return {c.size(0),
@@ -71,20 +78,26 @@ Key key_of(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOption
           static_cast<int64_t>(a.dtype),
           static_cast<int64_t>(b.dtype),
           static_cast<int64_t>(c.dtype),
-          o.transpose_a + 2 * o.transpose_b + 4 * o.accumulate + 8 * (o.bias != nullptr) + 16 * tf32,
+          o.transpose_a + 2 * o.transpose_b + 4 * o.accumulate + 8 * (o.bias != nullptr) + 16 * tf32 +
+              32 * (o.before_gelu != nullptr) + 64 * (o.times_gelu_of != nullptr),
           o.bias == nullptr ? 0 : static_cast<int64_t>(o.bias->dtype),
           alignment(a),
           alignment(b),
           alignment(c),
-          o.bias == nullptr ? 0 : alignment(*o.bias)};
+          o.bias == nullptr ? 0 : alignment(*o.bias),
+          side_of_gelu(o) == nullptr ? 0 : pitch(*side_of_gelu(o)),
+          side_of_gelu(o) == nullptr ? 0 : alignment(*side_of_gelu(o))};
 }
 
-/// A product that has been prepared; `plain` where cuBLASLt has nothing for it.
+/// How a product is computed: by one of cuBLASLt's algorithms; product and GELU one after the other; by plain_matmul,
+/// where cuBLASLt has nothing for it.
+enum class Way { library, apart, plain };
+
 struct Prepared {
   OperationDescriptor operation;
   MatrixLayout a, b, c;
   cublasLtMatmulAlgo_t algorithm{};
-  bool plain = false;
+  Way way = Way::library;
 };
 
 struct MatmulState final : CudaState {
@@ -116,17 +129,30 @@ MatrixLayout layout_of(const Tensor& t) {
   return layout;
 }
 
+/// The pointers that belong to a call and lie in the descriptor.
+void set_pointers(const Prepared& p, const MatmulOptions& o) {
+  if (o.bias != nullptr) set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias->data);
+  if (const Tensor* side = side_of_gelu(o); side != nullptr)
+    set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, side->data);
+}
+
 Prepared describe(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o, bool tf32) {
   Prepared p;
   const cublasComputeType_t compute = tf32 && a.dtype == DType::f32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   check_blas(cublasLtMatmulDescCreate(&p.operation.handle, compute, CUDA_R_32F), "cublasLtMatmulDescCreate");
   set(p.operation, CUBLASLT_MATMUL_DESC_TRANSA, o.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(p.operation, CUBLASLT_MATMUL_DESC_TRANSB, o.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (o.bias != nullptr) {
-    set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(o.bias->dtype));
-    set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias->data);
+  cublasLtEpilogue_t epilogue = o.bias != nullptr ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  if (o.before_gelu != nullptr)
+    epilogue = o.bias != nullptr ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  if (o.times_gelu_of != nullptr) epilogue = CUBLASLT_EPILOGUE_DGELU;
+  set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+  if (o.bias != nullptr) set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(o.bias->dtype));
+  if (const Tensor* side = side_of_gelu(o); side != nullptr) {
+    set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, pitch(*side));
+    set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, type_of(side->dtype));
   }
+  set_pointers(p, o);
   p.a = layout_of(a);
   p.b = layout_of(b);
   p.c = layout_of(c);
@@ -143,6 +169,9 @@ std::vector<cublasLtMatmulAlgo_t> candidates(cublasLtHandle_t blas, const Prepar
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(a));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(c));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(c));
+  // Parts of a sum over k are added in f32, never in the type of a 16-bit result.
+  if (c.dtype != DType::f32)
+    set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results{};
   int found = 0;
   const cublasStatus_t status =
@@ -197,8 +226,8 @@ class Stopwatch {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
-/// The fastest candidate, found by running each. With beta the result must not be added several times, so the runs go
-/// to a copy of c; where there is no room for one, the likeliest candidate it is.
+/// The fastest candidate, found by running each; the likeliest unless another is clearly faster. With beta the result
+/// must not be added several times, so the runs go to a copy of c; where there is no room for one, the likeliest it is.
 cublasLtMatmulAlgo_t fastest(const Call& call, const Prepared& p, const std::vector<cublasLtMatmulAlgo_t>& all,
                              const Tensor& c) {
   if (all.size() == 1) return all[0];
@@ -221,13 +250,57 @@ cublasLtMatmulAlgo_t fastest(const Call& call, const Prepared& p, const std::vec
     if (run(call, p, all[i], to) != CUBLAS_STATUS_SUCCESS) continue;
     watch.begin();
     for (int r = 0; r < kTimedRuns; ++r) run(call, p, all[i], to);
-    if (const float ms = watch.milliseconds(); ms < best_ms) {
+    if (const float ms = watch.milliseconds(); ms < kClearlyFaster * best_ms) {
       best_ms = ms;
       best = i;
     }
   }
   if (copy != nullptr) check_cuda(cudaFree(copy), "cudaFree");
   return all[best];
+}
+
+/// Product and GELU one after the other.
+void matmul_apart(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o,
+                  const Tensor& workspace) {
+  MatmulOptions product = o;
+  product.before_gelu = product.times_gelu_of = nullptr;
+  matmul(ctx, o.before_gelu != nullptr ? *o.before_gelu : c, a, b, product, workspace);
+  if (o.before_gelu != nullptr)
+    gelu_forward(ctx, c, *o.before_gelu);
+  else
+    gelu_backward(ctx, c, c, *o.times_gelu_of);
+}
+
+/// Milliseconds of some runs of f, after one that does not count.
+template <class F>
+float measured(const Ctx& ctx, F f) {
+  f();
+  Stopwatch watch(ctx.cuda->stream());
+  watch.begin();
+  for (int r = 0; r < kTimedRuns; ++r) f();
+  return watch.milliseconds();
+}
+
+Prepared prepare(Ctx& ctx, const Call& call, const Tensor& c, const MatmulOptions& o) {
+  const bool has_gelu = side_of_gelu(o) != nullptr;
+  const bool fuses = !has_gelu || c.dtype != DType::f32;
+  Prepared p;
+  std::vector<cublasLtMatmulAlgo_t> all;
+  if (call.a.numel() > 0 && call.a.dtype == call.b.dtype && fuses) {
+    p = describe(c, call.a, call.b, o, state_of(*ctx.cuda).tf32);
+    all = candidates(ctx.cuda->blas(), p, c, call.a, call.b);
+  }
+  p.way = all.empty() ? has_gelu ? Way::apart : Way::plain : Way::library;
+  if (all.empty()) return p;
+  p.algorithm = all[0];
+  const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(c.size(1));
+  if (flops < kTunedFlops) return p;
+  p.algorithm = fastest(call, p, all, c);
+  if (!has_gelu) return p;
+  const float together = measured(ctx, [&] { run(call, p, p.algorithm, c.data); });
+  const float apart = measured(ctx, [&] { matmul_apart(ctx, c, call.a, call.b, o, call.workspace); });
+  if (apart < kClearlyFaster * together) p.way = Way::apart;
+  return p;
 }
 
 }  // namespace
@@ -238,19 +311,11 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
   const Key key = key_of(c, a, b, o, state.tf32);
   const Call call{*ctx.cuda, a, b, o.alpha, o.accumulate ? 1.0F : 0.0F, workspace};
   auto found = state.prepared.find(key);
-  if (found == state.prepared.end()) {
-    Prepared p;
-    const bool empty = a.numel() == 0;
-    if (!empty && a.dtype == b.dtype) p = describe(c, a, b, o, state.tf32);
-    std::vector<cublasLtMatmulAlgo_t> all;
-    if (p.operation.handle != nullptr) all = candidates(ctx.cuda->blas(), p, c, a, b);
-    p.plain = all.empty();
-    if (!p.plain) p.algorithm = fastest(call, p, all, c);
-    found = state.prepared.emplace(key, std::move(p)).first;
-  }
+  if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, c, o)).first;
   const Prepared& p = found->second;
-  if (p.plain) return plain_matmul(ctx, c, a, b, o);
-  if (o.bias != nullptr) set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias->data);
+  if (p.way == Way::plain) return plain_matmul(ctx, c, a, b, o);
+  if (p.way == Way::apart) return matmul_apart(ctx, c, a, b, o, workspace);
+  set_pointers(p, o);
   check_blas(run(call, p, p.algorithm, c.data), "cublasLtMatmul");
 }
 
