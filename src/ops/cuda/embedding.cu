@@ -76,6 +76,7 @@ struct Runs {
   const uint32_t* keys;   // sorted
   const int32_t* tokens;  // in the order of the keys
   int64_t n;
+  bool table_packs;  // rows of the table move in packs
 };
 
 /// First index from `begin` on whose key differs from `key`.
@@ -110,8 +111,21 @@ __device__ void add_tokens(const Runs& a, float (&sum)[V], int64_t begin, int64_
   }
 }
 
-__device__ void add_to_row(const Runs& a, uint32_t key, int64_t c, float v) {
-  reinterpret_cast<float*>(a.table.row(key))[c] += v;
+/// The columns of a row of the table from c on += sum.
+template <int V>
+__device__ void add_to_row(const Runs& a, uint32_t key, int64_t c, const float (&sum)[V]) {
+  auto* to = reinterpret_cast<float*>(a.table.row(key)) + c;
+  if (V % 4 == 0 && a.table_packs) {
+    auto* packs = reinterpret_cast<float4*>(to);
+#pragma unroll
+    for (int k = 0; k + 4 <= V; k += 4) {
+      const float4 old = packs[k / 4];
+      packs[k / 4] = {old.x + sum[k], old.y + sum[k + 1], old.z + sum[k + 2], old.w + sum[k + 3]};
+    }
+  } else {
+#pragma unroll
+    for (int k = 0; k < V; ++k) to[k] += sum[k];
+  }
 }
 
 /// One block takes the runs of equal keys that begin among its 32 sorted tokens, for a tile of columns: a warp a run,
@@ -146,8 +160,7 @@ __global__ void __launch_bounds__(kThreads) runs_kernel(const __grid_constant__ 
     // Only the last run knows its end; behind the others another one begins, for the tokens without a row come last.
     float sum[V] = {};
     add_tokens<T, V>(a, sum, begin, begins[run + 1], 1, c);
-#pragma unroll
-    for (int k = 0; k < V; ++k) add_to_row(a, key, c + k, sum[k]);
+    add_to_row(a, key, c, sum);
   }
   if (!last_is_long) return;
   float sum[V] = {};
@@ -157,8 +170,8 @@ __global__ void __launch_bounds__(kThreads) runs_kernel(const __grid_constant__ 
   __syncthreads();
   const int64_t tile = int64_t{blockIdx.y} * kCols;
   for (int k = static_cast<int>(threadIdx.x); k < kCols && tile + k < a.dy.cols; k += kThreads) {
-    float total = sums[0][k];
-    for (int w = 1; w < kWarps; ++w) total += sums[w][k];
+    float total[1] = {sums[0][k]};
+    for (int w = 1; w < kWarps; ++w) total[0] += sums[w][k];
     add_to_row(a, a.keys[begins[count - 1]], tile + k, total);
   }
 }
@@ -209,7 +222,8 @@ void embedding_backward(Ctx& ctx, const Tensor& dtable, const Tensor& scratch, c
   CHECK(needed <= static_cast<size_t>(embedding_sort_bytes(n)), "the sort of ", n, " tokens needs ", needed, " bytes");
   sort(memory, needed);
 
-  const Runs a{.table = Rows(dtable), .dy = Rows(dy), .keys = sorted_keys, .tokens = sorted_tokens, .n = n};
+  Runs a{.table = Rows(dtable), .dy = Rows(dy), .keys = sorted_keys, .tokens = sorted_tokens, .n = n};
+  a.table_packs = packs_fit(a.table, 4);
   if (packs_fit(a.dy, dy.dtype == DType::f32 ? 4 : 8))
     with_type(dy.dtype, [&]<class T>(Type<T>) { launch_runs<T, kWidth<T>>(ctx, a); });
   else

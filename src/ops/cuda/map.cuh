@@ -32,10 +32,7 @@ __global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant_
   for (int u = 0; u < kAtOnce; ++u) {
     const int64_t i = first + u * kMapThreads;
     if (i >= a.packs) break;
-    row[u] = 0;
-    if (a.packs_per_row != a.packs)
-      row[u] =
-          a.packs >> 32 == 0 ? static_cast<uint32_t>(i) / static_cast<uint32_t>(a.packs_per_row) : i / a.packs_per_row;
+    row[u] = a.packs_per_row == a.packs ? 0 : i / a.packs_per_row;
     col[u] = (i - row[u] * a.packs_per_row) * V;
 #pragma unroll
     for (int k = 0; k < F::kIn; ++k) in[u][k] = load<TIn, V>(a.in[k], a.in[k].row(row[u]), col[u]);

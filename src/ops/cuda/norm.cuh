@@ -22,17 +22,18 @@ struct NormShape {
 };
 
 constexpr int kMaxNormPacks = 4;
+constexpr int kMaxGroup = 512;  // leaves a thread 128 registers
 
 /// The least group that holds a row of `row_packs` with `packs` a thread, or with more where it would need more than
-/// `max_group` threads. packs == 0: no group holds it.
-inline NormShape norm_shape(int64_t row_packs, int packs, int max_group) {
+/// kMaxGroup threads. packs == 0: no group holds it.
+inline NormShape norm_shape(int64_t row_packs, int packs) {
   NormShape s;
   if (row_packs <= kWarp) {
     s.group = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(row_packs)));
     s.packs = 1;
   } else {
-    while (packs < kMaxNormPacks && int64_t{max_group} * packs < row_packs) ++packs;
-    if (int64_t{max_group} * packs < row_packs) return s;
+    while (packs < kMaxNormPacks && int64_t{kMaxGroup} * packs < row_packs) ++packs;
+    if (int64_t{kMaxGroup} * packs < row_packs) return s;
     s.group = static_cast<int>(round_up(ceil_div(row_packs, packs), kWarp));
     s.packs = static_cast<int>(ceil_div(row_packs, s.group));
   }

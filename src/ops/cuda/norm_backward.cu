@@ -7,8 +7,6 @@
 namespace trireme::cuda {
 namespace {
 
-constexpr int kMaxGroup = 512;
-
 struct Backward {
   Rows dx, dy, x, weight;
   const float *mean, *rstd;  // mean null: RMSNorm
@@ -201,7 +199,7 @@ void norm_backward(Ctx& ctx, const NormBackward& n) {
   const DType dtype = n.dx.dtype;
   const bool alike =
       same_packs(a.dx, dtype) && same_packs(a.dy, dtype) && same_packs(a.x, dtype) && same_packs(a.weight, dtype);
-  const NormShape shape = norm_shape(a.x.cols * dtype_size(dtype) / 16, 2, kMaxGroup);
+  const NormShape shape = norm_shape(a.x.cols * dtype_size(dtype) / 16, 2);
   if (!alike || shape.packs == 0) {
     backward_any_kernel<<<blocks, kNormThreads, 0, stream_of(ctx)>>>(a);
   } else {

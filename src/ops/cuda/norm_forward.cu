@@ -16,7 +16,7 @@ struct Forward {
 
 /// `slots` hold two warps' worth of partial sums: one for each of the two reductions.
 template <class T, int V, int kPacks>
-__global__ void forward_kernel(const __grid_constant__ Forward a) {
+__global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constant__ Forward a) {
   __shared__ float slots[2][kWarp];
   const int thread = static_cast<int>(threadIdx.x) % a.group;
   const int64_t row = int64_t{blockIdx.x} * a.groups + static_cast<int>(threadIdx.x) / a.group;
@@ -128,7 +128,7 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
   if (n.y.numel() == 0) return;
   const auto fits = [&](const Rows& r) { return r.base == nullptr || same_packs(r, a.y.dtype); };
   const bool alike = fits(a.y) && fits(a.x) && fits(a.residual) && fits(a.delta) && fits(a.weight) && fits(a.bias);
-  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, 4, 1024);
+  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, 4);
   if (!alike || shape.packs == 0) {
     forward_any_kernel<<<narrow<int>(a.y.count), kNormThreads, 0, stream_of(ctx)>>>(a);
     return check_launch("norm_forward");
