@@ -128,7 +128,9 @@ int run(std::vector<std::string> words) {
   row["plan_gib"] = static_cast<double>(engine.memory_plan().total()) / 0x1p30;
   row["peak_memory_gib"] = static_cast<double>(before.free - after.free) / 0x1p30;
   row["loss"] = loss;
-  row["gemm_tflops_of_run"] = measure_gemm_rate(engine.ctx(), config.precision.param_dtype) / 1e12;
+  const double gemm = measure_gemm_rate(engine.ctx(), config.precision.param_dtype);
+  row["gemm_tflops_of_run"] = gemm / 1e12;
+  row["share_of_gemm_rate"] = engine.memory_plan().model_flops / seconds / gemm;
   print(row.dump() + "\n");
   if (!o.out.empty()) write_file(o.out, (std::filesystem::exists(o.out) ? read_file(o.out) : "") + row.dump() + "\n");
   if (o.profile) print_profile(engine, training);

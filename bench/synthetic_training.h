@@ -11,7 +11,7 @@ namespace trireme {
 class SyntheticTraining {
  public:
   SyntheticTraining(const EngineConfig& config, ThreadPool& pool)
-      : engine_(config, {&single_, &single_, &single_, &single_}, pool) {
+      : engine_(config, Groups::alone(single_), pool) {
     engine_.initialise();
     const int64_t tokens = config.tokens(), length = config.sequence_length;
     const auto vocab = static_cast<uint32_t>(config.model.vocab_size);

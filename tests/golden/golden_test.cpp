@@ -96,7 +96,7 @@ template <class F>
 void with_engine(const Golden& golden, const EngineConfig& config, F fn) {
   SingleGroup one;
   ThreadPool pool(2);
-  Engine engine(config, {&one, &one, &one, &one}, pool);
+  Engine engine(config, Groups::alone(one), pool);
   load(golden, engine.params());
   engine.weights_changed();
   fn(engine);

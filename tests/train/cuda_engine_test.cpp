@@ -40,7 +40,7 @@ class CudaEngine : public ::testing::TestWithParam<bool> {
   static Run train(const EngineConfig& c) {
     SingleGroup single;
     ThreadPool pool(2);
-    Engine engine(c, {&single, &single, &single, &single}, pool);
+    Engine engine(c, Groups::alone(single), pool);
     engine.set_poison(true);
     engine.initialise();
     Run run;
@@ -109,7 +109,7 @@ TEST_P(CudaEngine, NamesTheFirstBadTensor) {
   const EngineConfig c = config(kGpu);
   SingleGroup single;
   ThreadPool pool(1);
-  Engine engine(c, {&single, &single, &single, &single}, pool);
+  Engine engine(c, Groups::alone(single), pool);
   engine.initialise();
   const float bad = NAN;
   const Tensor value = engine.params().front().value;
@@ -129,7 +129,7 @@ TEST_P(CudaEngine, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
   SingleGroup single;
   ThreadPool pool(1);
   try {
-    Engine engine(c, {&single, &single, &single, &single}, pool);
+    Engine engine(c, Groups::alone(single), pool);
     FAIL() << "nothing was thrown";
   } catch (const ConfigError& e) {
     EXPECT_NE(std::string(e.what()).find("GiB"), std::string::npos) << e.what();
