@@ -281,9 +281,20 @@ float measured(const Ctx& ctx, F f) {
   return watch.milliseconds();
 }
 
+/// Whether rows begin at multiples of 16 bytes.
+bool is_packed(const Tensor& t) { return alignment(t) >= 16 && pitch(t) * dtype_size(t.dtype) % 16 == 0; }
+
+/// Seen of cuBLASLt 13: a 16-bit product is rounded before the old c is added to it, and, where rows are not packed,
+/// before the bias is. Ours is rounded once.
+bool rounds_twice(const Call& call, const Tensor& c, const MatmulOptions& o) {
+  if (c.dtype == DType::f32) return false;
+  const bool packed = is_packed(call.a) && is_packed(call.b) && is_packed(c);
+  return o.accumulate || (!packed && (o.bias != nullptr || side_of_gelu(o) != nullptr));
+}
+
 Prepared prepare(Ctx& ctx, const Call& call, const Tensor& c, const MatmulOptions& o) {
   const bool has_gelu = side_of_gelu(o) != nullptr;
-  const bool fuses = !has_gelu || c.dtype != DType::f32;
+  const bool fuses = (!has_gelu || c.dtype != DType::f32) && !rounds_twice(call, c, o);
   Prepared p;
   std::vector<cublasLtMatmulAlgo_t> all;
   if (call.a.numel() > 0 && call.a.dtype == call.b.dtype && fuses) {
