@@ -109,7 +109,7 @@ class Reader {
 
 void derive(RunConfig& config, const std::string& recipe_path, int world_size) {
   namespace fs = std::filesystem;
-  if (!config.device) config.device = pick_device("auto").kind;
+  if (!config.device) config.device = world_size > 1 ? DeviceKind::cpu : pick_device("auto").kind;
   if (config.run.name.empty()) config.run.name = fs::path(recipe_path).stem().string();
   if (config.run.dir.empty()) config.run.dir = "runs/" + config.run.name;
   if (config.tokenizer.path.empty()) config.tokenizer.path = config.run.dir + "/tokenizer";

@@ -36,7 +36,7 @@ struct TokenizerSection {
 };
 
 struct RunConfig {
-  std::optional<DeviceKind> device;  // unset: a GPU where there is one
+  std::optional<DeviceKind> device;  // unset: a GPU where there is one, for a run of one process
   RunSection run;
   Json model = Json::object();  // Hugging Face config keys, and `preset` for the name of a shape to start from
   TokenizerSection tokenizer;
@@ -63,8 +63,8 @@ RunConfig parse_recipe(std::string_view text, const std::string& where);
 /// free text needs no quotes. ConfigError as above, with "command line" for the place.
 void apply_override(RunConfig& config, const std::string& word);
 
-/// Reads the recipe at `path`, applies `overrides` in order, and fills in what is left open, what follows from other keys
-/// and from the number of processes: device, run.name, run.dir, tokenizer.path, data.prefix, parallel.data,
+/// Reads the recipe at `path`, applies `overrides` in order, and fills in what is left open, what follows from other
+/// keys and from the number of processes: device, run.name, run.dir, tokenizer.path, data.prefix, parallel.data,
 /// data.global_batch_size. Does not validate.
 RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides, int world_size = 1);
 

@@ -91,6 +91,10 @@ void check_layout(Problems& problems, const RunConfig& c, const ModelConfig& mod
   if (c.device == DeviceKind::cuda && !no_gpu_reason().empty()) {
     add(problems, "device: cuda, but ", no_gpu_reason(), "; set device: cpu");
   }
+  if (c.device == DeviceKind::cuda && world_size > 1) {
+    add(problems, "device: cuda with ", world_size,
+        " processes is not supported by this version; use one, or device: cpu");
+  }
 }
 
 }  // namespace

@@ -166,8 +166,8 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
   }
   dealer_.emplace(make_dealer(config, groups, kCpu));
   batches_ = make_device_batches(config, groups, config.device);
-  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups, cuda_.get()), pool,
-                  &plan_.arenas);
+  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups, cuda_.get()),
+                  pool, &plan_.arenas);
 }
 
 void Engine::initialise() {
