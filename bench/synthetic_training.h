@@ -10,8 +10,7 @@ namespace trireme {
 
 class SyntheticTraining {
  public:
-  SyntheticTraining(const EngineConfig& config, ThreadPool& pool)
-      : engine_(config, Groups::alone(single_), pool) {
+  SyntheticTraining(const EngineConfig& config, ThreadPool& pool) : engine_(config, Groups::alone(single_), pool) {
     engine_.initialise();
     const int64_t tokens = config.tokens(), length = config.sequence_length;
     const auto vocab = static_cast<uint32_t>(config.model.vocab_size);
