@@ -34,6 +34,7 @@ Value Machine::operation(const Expr& e) {
       if (truth(evaluate(e.args[0]))) return evaluate(e.args[1]);
       if (e.args[2] != nullptr) return evaluate(e.args[2]);
       return run_.undefined("the inline if-expression evaluated to false and no else section was defined");
+    case Op::add: return sum(e);
     case Op::concat: return join_texts(e);
     case Op::compare: return comparison(e);
     case Op::item: return subscript(e);
@@ -70,6 +71,29 @@ Value Machine::literal(const Expr& e) {
   std::vector<Value> values;
   for (const Expr* arg : e.args) values.push_back(evaluate(arg));
   return run_.list(values, e.op == Op::tuple ? Kind::tuple : Kind::list);
+}
+
+/// a + b + c ...: a chain of texts is put together once, not copied for each of its parts.
+Value Machine::sum(const Expr& e) {
+  std::vector<const Expr*> chain;
+  const Expr* first = &e;
+  for (; first->op == Op::add; first = first->args[0]) chain.push_back(first);
+  Value total = evaluate(first);
+  Text text(run_);
+  bool joining = false;
+  for (auto add = chain.rbegin(); add != chain.rend(); ++add) {
+    const Value right = evaluate((*add)->args[1]);
+    run_.work();
+    run_.line = (*add)->line;
+    if (!total.is(Kind::string) || !right.is(Kind::string)) {
+      total = arithmetic(run_, Op::add, joining ? text.value() : total, right);
+      continue;
+    }
+    if (!joining) text << total.text;
+    joining = true;
+    text << right.text;
+  }
+  return joining ? text.value() : total;
 }
 
 Value Machine::join_texts(const Expr& e) {

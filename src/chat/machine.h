@@ -71,6 +71,7 @@ class Machine {
   Value comparison(const Expr& expr);
   Value subscript(const Expr& expr);
   Value literal(const Expr& expr);
+  Value sum(const Expr& expr);
   Value join_texts(const Expr& expr);
   Value apply(const Expr& expr);
   Value call(const Expr& expr, const Value* caller);

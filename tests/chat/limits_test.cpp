@@ -59,6 +59,16 @@ TEST(Limits, HugeValuesAreRefused) {
                  "memory");
 }
 
+TEST(Limits, AChainOfTextsCostsItsLengthOnce) {
+  Json variables = Json::object();
+  variables["text"] = std::string(1 << 20, 'x');
+  const jinja::Limits limits{.steps = 2'000'000, .memory = 48 << 20, .output = 16 << 20};
+  const std::string out =
+      Template("{{ text" + repeated(" + 'y' + text", 10) + " }}", "test").render(variables, 0, limits).text;
+  EXPECT_EQ(out.size(), 11U * (1 << 20) + 10);
+  EXPECT_EQ(failure_of("{{ text + 'a' + 1 }}"), "test: line 1: unsupported operand types for +: 'str' and 'int'");
+}
+
 TEST(Limits, LongOutputIsRefused) {
   expect_failure("{% set t = text * 9000 %}{% for i in range(999) %}{{ t }}{% endfor %}", "writes more than");
 }
@@ -70,7 +80,7 @@ TEST(Limits, DeepNestingInTheSourceIsRefused) {
   expect_failure("{{ " + repeated("-", 100000) + "1 }}", "nested deeper");
   expect_failure("{{ " + repeated("1 if 1 else ", 50000) + "1 }}", "nested deeper");
   expect_failure(repeated("{% if 1 %}", 100000), "inside of one another");
-  expect_failure("{{ 1" + repeated(" + 1", 100000) + " }}", "nested deeper");
+  expect_failure("{{ 1" + repeated(" - 1", 100000) + " }}", "nested deeper");
   expect_failure("{{ 1" + repeated(" | abs", 100000) + " }}", "nested deeper");
   expect_failure("{% set " + repeated("(", 100000) + "a" + repeated(")", 100000) + " = 1 %}", "nested deeper");
 }
