@@ -1,16 +1,15 @@
 // Any bytes as a SentencePiece model: N, N bytes of text, MODEL. It is refused with a ConfigError or IoError, or
-// encodes the text into ids of its vocabulary, which decode at once as they do one by one.
+// encodes the text into ids of its vocabulary and decodes them.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "tokenizer/sentencepiece.h"
-#include "tokenizer/stream_decoder.h"
-#include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace trireme;
@@ -19,16 +18,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text = all.substr(0, std::min<size_t>(data[0], all.size()));
   try {
     SpmModel model = read_spm(all.substr(text.size()), "fuzz.model");
-    TokenizerSpec spec = spm_spec(model);
-    const SpmOptions options{.legacy = size % 2 == 0};
-    auto parts_model = std::make_unique<SentencePiece>(std::move(model), spec, options, "fuzz.model");
-    const Tokenizer tokenizer(TokenizerParts{std::move(spec), std::move(parts_model), nullptr, {}});
-    for (const bool special : {false, true}) {
-      const std::vector<int32_t> ids = tokenizer.encode(text, special);
-      StreamDecoder decoder(tokenizer);
-      std::string streamed;
-      for (const int32_t id : ids) streamed += decoder.push(id);
-      if (streamed + decoder.finish() != tokenizer.decode(ids)) std::abort();
+    const TokenizerSpec spec = spm_spec(model);
+    const SentencePiece tokenizer(std::move(model), spec, {.legacy = size % 2 == 0}, "fuzz.model");
+    const std::unique_ptr<TextEncoder> encoder = tokenizer.encoder();
+    for (const bool split : {false, true}) {
+      std::vector<int32_t> ids;
+      encoder->encode(ids, {text, split, false, split});
+      DecodeState state;
+      std::string decoded;
+      for (const int32_t id : ids) {
+        if (id < 0 || static_cast<size_t>(id) >= spec.tokens.size()) std::abort();
+        tokenizer.decode(decoded, id, state);
+      }
+      tokenizer.finish(decoded, state);
     }
   } catch (const ConfigError&) {
   } catch (const IoError&) {}

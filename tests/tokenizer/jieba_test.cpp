@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -99,11 +99,11 @@ TEST(Jieba, TakesTimeInProportionToARunWithoutBreaks) {
   const auto seconds = [&](int count) {
     std::string text;
     for (int i = 0; i < count; ++i) text += i % 2 == 0 ? "夜" : "雨";  // not in the dictionary: one path of the model
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();                           // of the processor: other work does not count
     EXPECT_FALSE(words_of(jieba, text, scratch).empty());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   };
-  EXPECT_LT(seconds(400'000), 100 * std::max(seconds(25'000), 1e-3));  // quadratic: 256 times
+  EXPECT_LT(seconds(400'000), 100 * std::max(seconds(25'000), 3e-3));  // quadratic: 256 times
 }
 
 TEST(Jieba, NamesTheLineOfABadDictionary) {

@@ -1,7 +1,7 @@
 // SentencePiece models compared with the original, and what is refused.
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -129,13 +129,13 @@ TEST(SentencePiece, TakesTimeInProportionToALineWithoutSpaces) {
     const auto seconds = [&](size_t size) {
       std::string text;
       while (text.size() < size) text += "oarsthe";
-      const auto begin = std::chrono::steady_clock::now();
+      const std::clock_t begin = std::clock();  // of the processor: other work does not count
       const Ids ids = tokenizer.encode(text);
       EXPECT_LT(ids.size(), text.size());
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     };
     seconds(1000);
-    EXPECT_LT(seconds(1 << 20), 100 * std::max(seconds(1 << 16), 1e-3)) << name;  // quadratic: 256 times
+    EXPECT_LT(seconds(1 << 20), 100 * std::max(seconds(1 << 16), 3e-3)) << name;  // quadratic: 256 times
   }
 }
 
