@@ -137,11 +137,7 @@ void Links::read_control(size_t i) {
   } catch (const IoError&) {
     return lost(i);
   }
-  if (frame.kind == kFailure) {
-    events_.failed(frame.text);
-    if (rank_ == 0) tell_failure(frame.text);
-    failed_.store(true);
-  }
+  if (frame.kind == kFailure) spread(frame.text);
   if (frame.kind == kFarewell) {
     const std::lock_guard lock(control_mutex_);
     control_[i].reset();
@@ -155,10 +151,14 @@ void Links::lost(size_t rank) {
     data_[rank].reset();
   }
   if (failed_.load()) return;  // one death brings others
-  const std::string why = cat(cards_[rank].str(), " died, or the connection to it is lost");
-  events_.failed(why);
-  if (rank_ == 0) tell_failure(why);
+  spread(cat(cards_[rank].str(), " died, or the connection to it is lost"));
+}
+
+/// The others first: this rank may end as soon as it knows, and must not say farewell before.
+void Links::spread(const std::string& why) {
   failed_.store(true);
+  if (rank_ == 0) tell_failure(why);
+  events_.failed(why);
 }
 
 void Links::read_data(size_t rank) {

@@ -50,6 +50,7 @@ class Links {
   void read_control(size_t i);
   void read_data(size_t rank);
   void lost(size_t rank);
+  void spread(const std::string& why);
 
   int rank_;
   std::vector<Card> cards_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <thread>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr double kSpinSeconds = 50e-6;        // a collective's other side is usually there within
 constexpr double kCrowdedSpinSeconds = 1e-6;  // where ranks share cores, a spinning one keeps the other from coming
 constexpr int kSpinsBetweenClocks = 32;
+constexpr double kToldSeconds = 0.5;
 
 using Clock = std::chrono::steady_clock;
 
@@ -118,7 +120,6 @@ void ProcessWorld::check() const {
 }
 
 void ProcessWorld::wait(FunctionRef<bool()> ready, FunctionRef<std::string()> what) {
-  check();
   const Clock::time_point begin = Clock::now();
   do {
     for (int i = 0; i < kSpinsBetweenClocks; ++i) {
@@ -182,9 +183,11 @@ void ProcessWorld::post(int to, uint64_t channel, std::span<const std::byte> byt
   if (!shares_memory(to)) {
     try {
       return links_->send(to, head, bytes);
-    } catch (const IoError& e) {
-      check();  // that the rank has failed says more than that its connection is gone
-      throw IoError(cat("rank ", rank(), ", message to ", name(to), ": ", e.what()));
+    } catch (const IoError&) {
+      const Deadline told = after(kToldSeconds);  // which rank failed first is told by another connection
+      while (!failed_.load() && poll_ms(told) > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      check();
+      throw PeerError(cat(name(to), " died, or the connection to it is lost; rank ", rank(), " stops too"));
     }
   }
   Ring& ring = memory_of(rank()).ring_to(to);
