@@ -52,6 +52,7 @@ class Reshard : public ::testing::Test {
   /// Trains up to `steps` in a folder of its own, from `checkpoint` or from nothing; the loss of the last step.
   double train(const std::string& run, const ModelConfig& model, DType dtype, const Layout& layout, int64_t steps,
                const std::string& checkpoint = "auto") {
+    real_file_system().make_directory(dir_.path(run));
     const IndexedDataset tokens(dir_.path("tokens"), 51);
     const std::atomic<int> stop{0};
     run_local_ranks(layout.mesh, [&](int, const Groups& groups) {
