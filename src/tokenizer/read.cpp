@@ -151,7 +151,8 @@ TokenizerSpec read_tokenizer(const std::string& folder) {
   if (has("added_tokens.json")) {
     const std::string path = folder + "/added_tokens.json";
     in_file(path, [&] {
-      for (const auto& [text, id] : read_json(path).members()) special.add(text, id.as_integer());
+      const Json added = read_json(path);
+      for (const auto& [text, id] : added.members()) special.add(text, id.as_integer());
     });
   }
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
