@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Encodes a text with tiktoken or Hugging Face tokenizers on one thread, with the vocabulary of a folder.
 
+Times are of the processor, which others on the machine disturb least.
+
     tokenizer_encode.py tiktoken|tokenizers --tokenizer FOLDER --text FILE [--split NAME] [--stdin]
 """
 import argparse
 import json
 import os
 import pathlib
+import time
 
 import driver
 
@@ -72,7 +75,7 @@ def main():
     os.environ["RAYON_NUM_THREADS"] = "1"
     make = tiktoken_step if args.library == "tiktoken" else tokenizers_step
     version, step = make(args.tokenizer, args.split, args.text.read_bytes().decode())
-    driver.serve(step, {"program": args.library, "version": version}, len(step()), 0, 3, args.stdin)
+    driver.serve(step, {"program": args.library, "version": version}, len(step()), 0, 3, args.stdin, time.process_time)
 
 
 main()
