@@ -135,7 +135,7 @@ class Door {
         callers_[i].socket.reset();  // strangers leave without an answer
     std::erase_if(callers_, [](const Caller& c) { return !c.socket; });
     if (entries[0].revents == 0 || callers_.size() >= kMaxCallers) return;
-    Caller caller{accept_from(listener_, Deadline::min()), random_nonce(), {}, 0, after(kStrangerSeconds)};
+    Caller caller{accept_from(listener_, Deadline()), random_nonce(), {}, 0, after(kStrangerSeconds)};
     if (!caller.socket) return;
     const Greeting greeting{kMagic, caller.nonce};
     try {
