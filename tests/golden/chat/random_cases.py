@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes random small templates with what jinja2 makes of them, one case a line.
 
-    ./random_cases.py SEED COUNT > cases.jsonl
+    ./random_cases.py 1 100 > random.jsonl
+    ./random_cases.py SEED COUNT > cases.jsonl    # more of them
     TRIREME_CHAT_CASES=cases.jsonl build/tests/test_chat
 """
 import copy
