@@ -119,6 +119,9 @@ void add_layout(Fields& out, RunConfig& c) {
 void add_records(Fields& out, RunConfig& c) {
   out.push_back(integer_field("checkpoint.every", c.checkpoint.every, at_least(0),
                               "Steps between checkpoints; 0: only after the last step."));
+  out.push_back(flag_field("checkpoint.background", c.checkpoint.background,
+                           "Write checkpoints while training goes on: steps wait for a copy of the state only, which "
+                           "takes memory of its own."));
   out.push_back(integer_field("checkpoint.keep_last", c.checkpoint.keep_last, at_least(0),
                               "Newest checkpoints that stay on disk; 0: all."));
   out.push_back(text_field("checkpoint.resume", c.checkpoint.resume,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,5 +55,29 @@ class BlockFile {
 /// `describe(begin, end)` knows about the place.
 void check_blocks(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, ThreadPool* pool,
                   const std::function<std::string(uint64_t begin, uint64_t end)>& describe);
+
+/// What was read of a file: bytes that were asked for, and bytes of the blocks that had to be checked for them.
+struct ReadCount {
+  uint64_t used = 0, checked = 0;
+};
+
+/// Checks blocks of a mapped file when they are first read. Readers may be many threads.
+class LazyBlocks {
+ public:
+  /// `record` must outlive this. IoError where the size is wrong.
+  LazyBlocks(std::span<const std::byte> bytes, std::string path, const FileRecord& record);
+
+  /// Before bytes [begin, end) are used, by the tensor `name`. IoError as of check_blocks.
+  void require(uint64_t begin, uint64_t end, std::string_view name);
+  ReadCount count() const;
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::string path_;
+  const FileRecord& record_;
+  mutable std::mutex mutex_;
+  std::vector<bool> checked_;
+  ReadCount count_;
+};
 
 }  // namespace trireme

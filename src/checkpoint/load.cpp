@@ -50,22 +50,37 @@ Manifest read_manifest(const std::string& folder) {
 }
 
 Checkpoint::Checkpoint(const std::string& folder, ThreadPool* pool, Check check)
-    : path_(folder), manifest_(read_manifest(folder)) {
-  for (size_t f = 0; f < manifest_.files.size(); ++f) {
-    const MappedFile& file = files_.emplace_back(cat(folder, "/", manifest_.files[f].name));
-    if (check == Check::sizes) continue;
-    check_blocks(file.bytes(), file.path(), manifest_.files[f], pool,
-                 [&](uint64_t begin, uint64_t end) { return describe(manifest_, f, begin, end); });
+    : path_(folder), manifest_(std::make_unique<Manifest>(read_manifest(folder))) {
+  for (size_t f = 0; f < manifest_->files.size(); ++f) {
+    const FileRecord& record = manifest_->files[f];
+    const MappedFile& file = files_.emplace_back(cat(folder, "/", record.name));
+    blocks_.push_back(check == Check::read ? std::make_unique<LazyBlocks>(file.bytes(), file.path(), record) : nullptr);
+    if (check == Check::all)
+      check_blocks(file.bytes(), file.path(), record, pool,
+                   [&](uint64_t begin, uint64_t end) { return describe(*manifest_, f, begin, end); });
   }
   config_ = read_text(kConfigName);
   trainer_state_ = read_text(kTrainerStateName);
-  weights_ = tensors_of(manifest_.weights);
-  optimizer_ = tensors_of(manifest_.optimizer);
+  weights_ = tensors_of(manifest_->weights);
+  optimizer_ = tensors_of(manifest_->optimizer);
+}
+
+ReadCount Checkpoint::read_count() const {
+  ReadCount sum;
+  for (const auto& blocks : blocks_) {
+    const ReadCount count = blocks ? blocks->count() : ReadCount{};
+    sum.used += count.used;
+    sum.checked += count.checked;
+  }
+  return sum;
 }
 
 Json Checkpoint::read_text(std::string_view name) const {
   for (size_t f = 0; f < files_.size(); ++f)
-    if (manifest_.files[f].name == name) return Json::parse(files_[f].text(), files_[f].path());
+    if (manifest_->files[f].name == name) {
+      if (blocks_[f]) blocks_[f]->require(0, files_[f].bytes().size(), name);
+      return Json::parse(files_[f].text(), files_[f].path());
+    }
   throw IoError(cat(path_, ": ", name, " is missing from the manifest"));
 }
 
@@ -75,7 +90,8 @@ Checkpoint::Tensors Checkpoint::tensors_of(const std::vector<TensorRecord>& reco
     StoredTensor tensor{record.name, record.dtype, record.shape, {}, path_};
     for (const PartRecord& part : record.parts) {
       const size_t bytes = static_cast<size_t>(num_elements(part.box) * dtype_size(record.dtype));
-      tensor.parts.push_back({part.box, files_[part.file].bytes().subspan(part.offset, bytes)});
+      tensor.parts.push_back(
+          {part.box, files_[part.file].bytes().subspan(part.offset, bytes), blocks_[part.file].get(), part.offset});
       tensor.file = files_[part.file].path();
     }
     tensors.emplace(record.name, std::move(tensor));
@@ -91,6 +107,7 @@ Hash128 Checkpoint::state_hash(ThreadPool* pool) const {
   for (const Tensors* tensors : {&weights_, &optimizer_})
     for (const auto& [name, tensor] : *tensors)
       for (const StoredPart& part : tensor.parts) {
+        if (part.blocks != nullptr) part.blocks->require(part.offset, part.offset + part.bytes.size(), name);
         const Shape shape = tensor.shape.rank == 1 ? Shape{part.box.rows} : Shape{part.box.rows, part.box.cols};
         const Tensor view(const_cast<std::byte*>(part.bytes.data()), tensor.dtype, kCpu, shape);
         sum.add(hash_box(name, tensor.shape, part.box, view, pool));

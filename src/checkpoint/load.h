@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,9 @@
 
 namespace trireme {
 
-/// How much of a checkpoint is looked at when it is opened: every byte, or sizes only (where another rank has read
-/// all).
-enum class Check { bytes, sizes };
+/// all: every byte is checked when a checkpoint is opened. read: what is read is checked when it is, for ranks that
+/// each need a part; damage then shows in StoredTensor::read.
+enum class Check { all, read };
 
 /// An open checkpoint. Its tensors point into mapped files, which stay as long as this lives.
 class Checkpoint {
@@ -25,10 +26,10 @@ class Checkpoint {
   using Tensors = std::map<std::string, StoredTensor>;
 
   /// Opens and checks the checkpoint in `folder`.
-  Checkpoint(const std::string& folder, ThreadPool* pool, Check check = Check::bytes);
+  Checkpoint(const std::string& folder, ThreadPool* pool, Check check = Check::all);
 
   const std::string& path() const { return path_; }
-  const Manifest& manifest() const { return manifest_; }
+  const Manifest& manifest() const { return *manifest_; }
   const Json& config() const { return config_; }
   const Json& trainer_state() const { return trainer_state_; }
   const Tensors& weights() const { return weights_; }      // by Hugging Face name
@@ -36,6 +37,9 @@ class Checkpoint {
   /// The tensor of this name; IoError naming the checkpoint where it has none.
   const StoredTensor& weight(const std::string& name) const;
   const StoredTensor& optimizer(const std::string& name) const;
+
+  /// What was read so far; with Check::read only.
+  ReadCount read_count() const;
 
   /// The state hash of what is stored, computed anew.
   Hash128 state_hash(ThreadPool* pool) const;
@@ -45,8 +49,9 @@ class Checkpoint {
   Json read_text(std::string_view name) const;
 
   std::string path_;
-  Manifest manifest_;
+  std::unique_ptr<const Manifest> manifest_;  // stays where it is when this is moved
   std::vector<MappedFile> files_;
+  std::vector<std::unique_ptr<LazyBlocks>> blocks_;  // of each file; null where all was checked at once
   Json config_, trainer_state_;
   Tensors weights_, optimizer_;
 };

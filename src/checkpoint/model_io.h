@@ -9,6 +9,7 @@
 
 #include "checkpoint/tensor_io.h"
 #include "models/config.h"
+#include "models/names.h"
 #include "params/spec.h"
 
 namespace trireme {
@@ -16,9 +17,14 @@ namespace trireme {
 /// The model's weights under Hugging Face names, as views of the bound values, which must be whole parameters.
 std::vector<NamedTensor> model_weights(const ModelConfig& config, const ParamTable& params);
 
-/// Those of one parameter, whose values `whole` holds.
-std::vector<NamedTensor> param_weights(const ModelConfig& config, const ParamTable& params, const Param& param,
-                                       const Tensor& whole);
+Tensor transpose(Tensor matrix);
+
+/// Our rows and columns of a parameter that a tensor on disk holds.
+Box box_in_param(const DiskTensor& disk);
+/// Reads into `to`, which holds the box `box` of the global parameter, what of it the tensor on disk has.
+void read_box(const Tensor& to, const Box& box, const DiskTensor& disk, const StoredTensor& stored);
+/// The tensor itself; IoError where it has not the shape that the model asks for.
+const StoredTensor& checked_shape(const DiskTensor& disk, const StoredTensor& stored);
 
 /// The stored tensor of a name, or nothing.
 using FindTensor = std::function<std::optional<StoredTensor>(const std::string& name)>;
@@ -26,7 +32,5 @@ using FindTensor = std::function<std::optional<StoredTensor>(const std::string& 
 /// Fills the bound values from stored weights, converted to their dtype. Names may lack GPT-2's "transformer." as
 /// older files do. IoError where a tensor is missing or has another shape.
 void read_model_weights(const ModelConfig& config, const ParamTable& params, const FindTensor& find);
-/// One of them; a tied one takes its owner's.
-void read_param(const ModelConfig& config, const ParamTable& params, const Param& param, const FindTensor& find);
 
 }  // namespace trireme

@@ -85,10 +85,12 @@ std::vector<CheckpointFolder> list_checkpoints(const std::string& run_dir) {
   return found;
 }
 
-std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool) {
+std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool, Check check,
+                                       const std::vector<std::string>& passed_over) {
   for (const CheckpointFolder& folder : list_checkpoints(run_dir)) {
+    if (std::find(passed_over.begin(), passed_over.end(), folder.path) != passed_over.end()) continue;
     try {
-      return Checkpoint(folder.path, pool);
+      return Checkpoint(folder.path, pool, check);
     } catch (const IoError& e) {
       on_skip(folder.path, e.what());
     }

@@ -30,8 +30,10 @@ std::string new_checkpoint_path(const std::string& run_dir, int64_t step);
 /// Those with a manifest, good or not; the highest step first. Empty where there are none.
 std::vector<CheckpointFolder> list_checkpoints(const std::string& run_dir);
 
-/// The one of the highest step that passes every check, if any.
-std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool);
+/// The one of the highest step that passes every check, if any; with Check::read, whose manifest and small files do.
+/// `passed_over`: paths that are not considered.
+std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool,
+                                       Check check = Check::all, const std::vector<std::string>& passed_over = {});
 
 /// Deletes what is older than the `keep_last` (1 or more; 0: keep all) newest good ones. Reads the newest good one in
 /// full before anything is deleted; the further ones count as good with a sound manifest and files of its sizes.

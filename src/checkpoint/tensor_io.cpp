@@ -172,6 +172,10 @@ void StoredTensor::read(const Tensor& to, const Box& box) const {
     for (int64_t i = 0; i < runs; ++i) {
       const int64_t row = shared.row + i;
       const int64_t from = (row - part.box.row) * part.box.cols + shared.col - part.box.col;
+      if (part.blocks != nullptr) {
+        const uint64_t begin = part.offset + static_cast<uint64_t>(from * from_size);
+        part.blocks->require(begin, begin + static_cast<uint64_t>(length * from_size), name);
+      }
       const int64_t at = (row - box.row) * out.row_stride + (shared.col - box.col) * out.col_stride;
       copy_run(out.data + at * to_size, to.dtype, column ? out.row_stride : out.col_stride,
                part.bytes.data() + from * from_size, dtype, length);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/block_file.h"
 #include "params/spec.h"
 #include "tensor/tensor.h"
 
@@ -52,6 +53,8 @@ inline NamedTensor named(std::string name, const Tensor& view) {
 struct StoredPart {
   Box box;
   std::span<const std::byte> bytes;
+  LazyBlocks* blocks = nullptr;  // of a file that is checked as it is read; null: it was checked, or has no checksums
+  uint64_t offset = 0;           // of `bytes` in that file
 };
 
 /// A logical tensor in mapped files. Valid while the files are.

@@ -126,10 +126,8 @@ Tensor GradStore::optimizer_view(int unit) const {
                                                   sharded() ? 0 : range.begin * dtype_size(DType::f32));
 }
 
-/// A parameter that every tensor rank holds whole counts on the first one; a tied copy never counts.
 bool GradStore::counts_in_norm(const Param& param) const {
-  if (!param.spec.trainable || !param.spec.tied_to.empty()) return false;
-  return param.spec.split.dim >= 0 || groups_.tp->rank() == 0;
+  return param.spec.trainable && stands_for(param.spec, groups_.tp->rank());
 }
 
 double GradStore::global_sum_squares(Ctx& ctx) const {

@@ -78,6 +78,12 @@ class ParamBuilder {
 /// The parameter whose memory `param` uses: itself, or the one it is tied to.
 const Param& tie_owner(const ParamTable& table, const Param& param);
 
+/// Whether of all tensor ranks this one stands for the parameter where each element is to be taken once: in a norm, in
+/// a checkpoint. A tied parameter is its owner's, one that every rank holds whole is the first one's.
+inline bool stands_for(const ParamSpec& spec, int tp_rank) {
+  return spec.tied_to.empty() && (spec.split.dim >= 0 || tp_rank == 0);
+}
+
 /// The boxes of `shape` that part `rank` of `size` holds under `split`, in local order, and the local shape.
 std::vector<Box> local_boxes(const Shape& shape, const Split& split, int rank, int size);
 Shape local_shape(const Shape& shape, const Split& split, int rank, int size);

@@ -86,6 +86,7 @@ class Engine {
   const ModelLayout& layout() const { return *layout_; }
   const AdamW& optimizer() const { return *optimizer_; }  // of an engine that trains
   const EngineConfig& config() const { return config_; }
+  const Groups& groups() const { return groups_; }
 
  private:
   std::span<const Batch> own_batches(std::span<const Batch> batches);

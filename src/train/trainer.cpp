@@ -10,7 +10,6 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "checkpoint/ranks.h"
 #include "checkpoint/store.h"
 #include "data/loader.h"
 #include "device/cuda.h"
@@ -19,6 +18,7 @@
 #include "train/evaluate.h"
 #include "train/gemm_rate.h"
 #include "train/progress.h"
+#include "train/state.h"
 #include "train/tensorboard.h"
 
 namespace trireme {
@@ -51,11 +51,6 @@ bool is_inside(const std::string& path, const std::string& folder) {
   const std::filesystem::path inner = std::filesystem::weakly_canonical(path);
   const std::filesystem::path outer = std::filesystem::weakly_canonical(folder);
   return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
-}
-
-/// State under its parameter's name, which for a copy on another pipeline stage is its owner's.
-std::string state_name(const ParamTable& params, const AdamW::Piece& piece) {
-  return cat(tie_owner(params, *piece.param).spec.name, ".", piece.kind);
 }
 
 /// What rank 0 tells about the steps: rows, curves, a bar, lines.
@@ -142,30 +137,47 @@ Json Trainer::trainer_state() const {
   return state;
 }
 
-/// The path of the checkpoint to go on from, every byte of which is good: the run's own newest one; without one what
-/// checkpoint.resume names; empty where there is neither.
-std::string Trainer::checkpoint_to_resume() const {
+void warn_passed_over(const std::string& path, const std::string& reason) {
+  log_warn(cat("passing over ", path, ": ", reason));
+}
+
+/// The path of the checkpoint to go on from: the run's own newest one, but for those that turned out to be damaged;
+/// without one what checkpoint.resume names; empty where there is neither.
+std::string Trainer::checkpoint_to_resume(const std::vector<std::string>& damaged) const {
   const std::string& resume = config_.checkpoint.resume;
   if (resume == "none" && !list_checkpoints(config_.run_dir).empty())
     throw ConfigError(
         cat(config_.run_dir, " holds checkpoints, but checkpoint.resume=none; use another run.dir or remove them"));
-  const auto skipped = [](const std::string& path, const std::string& reason) {
-    log_warn(cat("passing over ", path, ": ", reason));
-  };
-  if (const std::optional<Checkpoint> newest = newest_valid(config_.run_dir, skipped, &pool_)) {
+  if (const std::optional<Checkpoint> newest =
+          newest_valid(config_.run_dir, warn_passed_over, &pool_, Check::read, damaged)) {
     if (is_inside(resume, checkpoints_folder(config_.run_dir)) && !is_inside(newest->path(), resume))
       throw ConfigError(cat(resume, " is not the newest checkpoint of ", config_.run_dir, ", which is ", newest->path(),
                             "; to go back, remove the newer ones or use another run.dir"));
     return newest->path();
   }
-  return resume == "auto" || resume == "none" ? "" : Checkpoint(resume, &pool_).path();
+  return resume == "auto" || resume == "none" ? "" : Checkpoint(resume, &pool_, Check::read).path();
 }
 
+/// Every rank reads what it keeps of the checkpoint, and checks what it reads. Damage that any of them finds sends all
+/// to the one before.
 void Trainer::restore() {
-  const std::string path = broadcast_text(*groups_.world, first_rank() ? checkpoint_to_resume() : std::string(), 0);
-  if (path.empty()) return engine_.initialise();
-  restore_from(Checkpoint(path, &pool_, Check::sizes));
-  if (is_inside(path, checkpoints_folder(config_.run_dir))) saved_step_ = step_;
+  std::vector<std::string> damaged;
+  for (;;) {
+    const std::string path = broadcast_text(*groups_.world, first_rank() ? checkpoint_to_resume(damaged) : "", 0);
+    if (path.empty()) return engine_.initialise();
+    const bool own = is_inside(path, checkpoints_folder(config_.run_dir));
+    try {
+      std::optional<Checkpoint> checkpoint;
+      do_together(*groups_.world, [&] { checkpoint.emplace(path, &pool_, Check::read); });
+      restore_from(*checkpoint);
+      if (own) saved_step_ = step_;
+      return;
+    } catch (const IoError& e) {
+      if (!own) throw;
+      if (first_rank()) warn_passed_over(path, e.what());
+      damaged.push_back(path);
+    }
+  }
 }
 
 void Trainer::restore_from(const Checkpoint& checkpoint) {
@@ -182,13 +194,7 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
     throw ConfigError(cat(checkpoint.path(), " was trained with train.seed=", state.at("seed").as_integer(),
                           ", the recipe has ", config_.train.seed));
 
-  restore_weights(config_.engine.model, engine_.params(), engine_.param_store(),
-                  [&](const std::string& name) -> std::optional<StoredTensor> {
-                    const auto found = checkpoint.weights().find(name);
-                    return found == checkpoint.weights().end() ? std::nullopt : std::optional(found->second);
-                  });
-  engine_.weights_changed();
-  restore_optimizer(checkpoint);
+  restore_state(engine_, checkpoint);
   step_ = state.at("step").as_integer();
   if (!failpoint("restore.samples")) samples_ = state.at("samples").as_integer();
   trained_tokens_ = state.at("tokens").as_integer();
@@ -196,64 +202,65 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
   log_info(cat("continuing from ", checkpoint.path(), " after step ", step_));
 }
 
-void Trainer::restore_optimizer(const Checkpoint& checkpoint) {
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) {
-    const StoredTensor& stored = checkpoint.optimizer(state_name(engine_.params(), piece));
-    if (!(stored.shape == piece.param->spec.shape))
-      throw IoError(cat(stored.file, ": tensor ", stored.name, ": expected shape ", piece.param->spec.shape.str(),
-                        ", found ", stored.shape.str()));
-    for (const GlobalPart& part : global_parts(*piece.param, piece.param_begin, piece.values))
-      stored.read(part.values, part.box);
-  }
-}
-
-/// What this rank writes. State that several ranks hold is written by one of them.
-CheckpointContent Trainer::content(std::deque<Buffer>& memory) {
-  const ModelLayout& layout = engine_.layout();
-  CheckpointContent content;
-  content.weights = collect_weights(config_.engine.model, engine_.params(), engine_.param_store(), layout, *groups_.tp,
-                                    {layout.rank, layout.num_ranks}, memory);
-  for (const AdamW::Piece& piece : engine_.optimizer().pieces()) {
-    const ParamSpec& spec = piece.param->spec;
-    const bool copy = !spec.tied_to.empty() || (spec.split.dim < 0 && groups_.tp->rank() != 0) ||
-                      (layout.zero_stage == 0 && spec.unit % layout.num_ranks != layout.rank);
-    if (copy) continue;
-    for (const GlobalPart& part : global_parts(*piece.param, piece.param_begin, piece.values))
-      content.optimizer.push_back(named_box(state_name(engine_.params(), piece), part.values, spec.shape, part.box));
-  }
-  content.config = config_.engine.model.to_json();
-  content.trainer_state = trainer_state();
-  content.info = config_.info;
-  content.files = config_.files;
-  return content;
+RankState Trainer::state() {
+  RankState state = engine_state(engine_);
+  state.trainer_state = trainer_state();
+  state.info = config_.info;
+  state.files = config_.files;
+  return state;
 }
 
 void Trainer::save() {
   const double begin = now_seconds();
-  std::deque<Buffer> memory;
-  const SavedCheckpoint saved =
-      save_checkpoint(config_.run_dir, step_, content(memory), real_file_system(), &pool_, *groups_.world);
-  saved_step_ = step_;
-  if (!first_rank()) return;
-  log_info(cat("saved ", saved.path, " (", human_bytes(static_cast<double>(saved.bytes)), ", ",
-               number(now_seconds() - begin, 2), " s, state hash ", saved.state_hash.str(), ")"));
-  tidy();
+  if (config_.checkpoint.background) {
+    RankState copied = state();
+    if (!background_) background_.emplace(copy_bytes(copied), *groups_.io, real_file_system());
+    background_->start(config_.run_dir, step_, std::move(copied), pool_, [this] { tidy(nullptr); });
+    pending_step_ = step_;
+    if (first_rank()) log_info(cat("step ", step_, ": copied in ", number(now_seconds() - begin, 2), " s to be saved"));
+    return;
+  }
+  report(save_state(config_.run_dir, step_, state(), real_file_system(), &pool_, *groups_.world), step_,
+         now_seconds() - begin);
+  if (first_rank()) tidy(&pool_);
+  failed_saves_ = 0;
+}
+
+/// Waits for what is being written in the background.
+void Trainer::collect() {
+  if (!background_ || !background_->under_way()) return;
+  const double begin = now_seconds();
+  if (const std::optional<SavedCheckpoint> saved = background_->finish())
+    report(*saved, pending_step_, now_seconds() - begin);
+  failed_saves_ = 0;
+}
+
+void Trainer::report(const SavedCheckpoint& saved, int64_t step, double seconds) {
+  saved_step_ = step;
+  if (first_rank())
+    log_info(cat("saved ", saved.path, " (", human_bytes(static_cast<double>(saved.bytes)), ", ", number(seconds, 2),
+                 config_.checkpoint.background ? " s waited for, state hash " : " s, state hash ",
+                 saved.state_hash.str(), ")"));
 }
 
 /// Leaves what checkpoint.keep_last asks for and nothing of saves that were killed.
-void Trainer::tidy() {
+void Trainer::tidy(ThreadPool* pool) {
   remove_leftovers(config_.run_dir, real_file_system());
   const auto skipped = [](const std::string& path, const std::string& reason) {
     log_warn(cat(path, " does not count as a good checkpoint: ", reason));
   };
-  apply_retention(config_.run_dir, config_.checkpoint.keep_last, skipped, real_file_system(), &pool_);
+  apply_retention(config_.run_dir, config_.checkpoint.keep_last, skipped, real_file_system(), pool);
 }
 
-/// A failed save costs no training, until it happens again.
+/// A failed save costs no training, until it happens again. In the background it is known when the next one is due.
 void Trainer::save_or_warn() {
+  or_warn(&Trainer::collect);
+  or_warn(&Trainer::save);
+}
+
+void Trainer::or_warn(void (Trainer::*work)()) {
   try {
-    save();
-    failed_saves_ = 0;
+    (this->*work)();
   } catch (const IoError& e) {
     if (++failed_saves_ == kMaxFailedSaves) throw;
     log_error(cat("step ", step_, ": checkpoint not saved: ", e.what(),
@@ -341,10 +348,13 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
     }
   }
   if (records) records->finish();
-  if (saved_step_ != step_)
+  or_warn(&Trainer::collect);
+  if (saved_step_ != step_) {
     save();
-  else if (first_rank())
-    tidy();  // the process that saved this step may have been killed before it could
+    collect();
+  } else if (first_rank()) {
+    tidy(&pool_);  // the process that saved this step may have been killed before it could
+  }
   return step_ < last ? TrainEnd::stopped : TrainEnd::finished;
 }
 

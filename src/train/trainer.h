@@ -4,13 +4,13 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "checkpoint/config.h"
-#include "checkpoint/save.h"
+#include "checkpoint/save_state.h"
 #include "data/config.h"
 #include "data/sampler.h"
 #include "train/config.h"
@@ -40,7 +40,7 @@ enum class TrainEnd { finished, stopped };
 class Trainer {
  public:
   /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one: rank 0 chooses
-  /// and checks it. ConfigError where that belongs to another model or data order.
+  /// it, and each checks what it reads. ConfigError where that belongs to another model or data order.
   Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool);
 
   const Engine& engine() const { return engine_; }
@@ -52,16 +52,18 @@ class Trainer {
 
  private:
   bool first_rank() const { return groups_.world->rank() == 0; }
-  std::string checkpoint_to_resume() const;
+  std::string checkpoint_to_resume(const std::vector<std::string>& damaged) const;
   void restore();
   void restore_from(const class Checkpoint& checkpoint);
-  void restore_optimizer(const class Checkpoint& checkpoint);
   Json trainer_state() const;
   Json data_identity() const;
-  CheckpointContent content(std::deque<Buffer>& memory);
+  RankState state();
   void save();
-  void tidy();
+  void collect();
+  void report(const SavedCheckpoint& saved, int64_t step, double seconds);
+  void tidy(ThreadPool* pool);
   void save_or_warn();
+  void or_warn(void (Trainer::*work)());
   double evaluate();
   void measure_machine(LogWindow::Machine* machine);
   bool must_stop(const std::atomic<int>& stop) const;
@@ -79,6 +81,8 @@ class Trainer {
   int64_t trained_tokens_ = 0;
   int64_t saved_step_ = -1;
   int failed_saves_ = 0;
+  int64_t pending_step_ = -1;                 // of the save under way in the background
+  std::optional<BackgroundSave> background_;  // last: it is waited for before anything it writes from goes
 };
 
 }  // namespace trireme

@@ -1,0 +1,66 @@
+#include "train/state.h"
+
+#include <algorithm>
+
+namespace trireme {
+namespace {
+
+/// The weights in `range(unit)` of every unit, a sub-range of its optimizer range.
+template <class RangeOf>
+std::vector<StatePiece> weights_in(Engine& engine, RangeOf range_of) {
+  const ModelLayout& layout = engine.layout();
+  std::vector<StatePiece> pieces;
+  for (size_t u = 0; u < layout.units.size(); ++u) {
+    const int unit = static_cast<int>(u);
+    const int64_t first = layout.optimizer_range(unit).begin;
+    const Tensor values = engine.param_store().optimizer_view(unit);
+    for_each_piece(layout.units[u], range_of(unit), [&](Param& param, int64_t begin, int64_t flat, int64_t n) {
+      pieces.push_back({&param, "", begin, values.slice(0, flat - first, flat - first + n)});
+    });
+  }
+  return pieces;
+}
+
+std::vector<StatePiece> optimizer_pieces(const Engine& engine) {
+  std::vector<StatePiece> pieces;
+  for (const AdamW::Piece& p : engine.optimizer().pieces())
+    pieces.push_back({p.param, p.kind, p.param_begin, p.values});
+  return pieces;
+}
+
+/// What of a piece lies in the elements that `owned` has of its parameter.
+void add_shared(std::vector<StatePiece>& out, const StatePiece& piece, const StatePiece& owned) {
+  const int64_t begin = std::max(piece.begin, owned.begin);
+  const int64_t end = std::min(piece.begin + piece.values.numel(), owned.begin + owned.values.numel());
+  if (begin < end)
+    out.push_back({piece.param, piece.kind, begin, piece.values.slice(0, begin - piece.begin, end - piece.begin)});
+}
+
+}  // namespace
+
+RankState engine_state(Engine& engine) {
+  const int tp_rank = engine.groups().tp->rank();
+  RankState state;
+  state.model = &engine.config().model;
+  state.params = &engine.params();
+  state.weight_dtype = engine.config().precision.param_dtype;
+  // Ranks with the same parameters share them out by their ZeRO parts, also where nothing is sharded.
+  state.weights = weights_in(engine, [&](int unit) { return engine.layout().shard(unit); });
+  std::erase_if(state.weights, [&](const StatePiece& p) { return !stands_for(p.param->spec, tp_rank); });
+  for (const StatePiece& piece : optimizer_pieces(engine))
+    for (const StatePiece& owned : state.weights)
+      if (owned.param == piece.param) add_shared(state.optimizer, piece, owned);
+  return state;
+}
+
+void restore_state(Engine& engine, const Checkpoint& checkpoint) {
+  do_together(*engine.groups().world, [&] {
+    read_weights(checkpoint, engine.config().model, engine.params(),
+                 weights_in(engine, [&](int unit) { return engine.layout().optimizer_range(unit); }));
+  });
+  engine.param_store().updated();
+  engine.weights_changed();
+  do_together(*engine.groups().world, [&] { read_optimizer(checkpoint, optimizer_pieces(engine)); });
+}
+
+}  // namespace trireme
