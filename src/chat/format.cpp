@@ -65,9 +65,10 @@ std::string grouped(std::string digits, char separator, int size) {
 
 std::string based(uint64_t value, char type) {
   const unsigned base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
+  const char* digits = type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
   std::string out;
   do {
-    out += (type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[value % base];
+    out += digits[value % base];
     value /= base;
   } while (value != 0);
   std::reverse(out.begin(), out.end());

@@ -115,7 +115,7 @@ void Links::listen() {
   while (!stop_.load()) {
     entries.assign(1, {wake_.get(), POLLIN, 0});
     for (const Fd& socket : control_) entries.push_back({socket.get(), POLLIN, 0});  // -1 is passed over
-    for (const Fd& socket : data_) entries.push_back({socket.get(), POLLIN, 0});
+    for (size_t r = 0; r < data_.size(); ++r) entries.push_back({incoming_[r].ended ? -1 : data_[r].get(), POLLIN, 0});
     const int ready = poll(entries.data(), entries.size(), suspect_ ? poll_ms(suspect_->second) : -1);
     if (suspect_ && poll_ms(suspect_->second) == 0) {
       lost(suspect_->first);
@@ -125,7 +125,7 @@ void Links::listen() {
     for (size_t i = 0; i < control_.size(); ++i)
       if (entries[1 + i].revents != 0) read_control(i);
     for (size_t r = 0; r < data_.size(); ++r)
-      if (entries[1 + control_.size() + r].revents != 0) read_data(r);
+      if (entries[1 + control_.size() + r].revents != 0 && !incoming_[r].ended) read_data(r);
   }
 }
 
@@ -145,10 +145,11 @@ void Links::read_control(size_t i) {
 }
 
 void Links::lost(size_t rank) {
-  {
+  incoming_[rank].ended = true;
+  if (data_[rank]) shutdown(data_[rank].get(), SHUT_RDWR);  // wakes a thread that waits to send
+  if (rank < control_.size()) {
     const std::lock_guard lock(control_mutex_);
-    if (rank < control_.size()) control_[rank].reset();
-    data_[rank].reset();
+    control_[rank].reset();
   }
   if (failed_.load()) return;  // one death brings others
   spread(cat(cards_[rank].str(), " died, or the connection to it is lost"));
@@ -173,7 +174,7 @@ void Links::read_data(size_t rank) {
       const ssize_t got = recv(data_[rank].get(), rest.data(), rest.size(), 0);
       if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
       if (got <= 0) {
-        data_[rank].reset();
+        in.ended = true;
         if (!suspect_) suspect_.emplace(rank, after(kSuspectSeconds));
         return;
       }
@@ -181,8 +182,7 @@ void Links::read_data(size_t rank) {
     }
     if (in.received < sizeof in.head) continue;
     if (in.head.channel == kFarewellChannel) {
-      data_[rank].reset();
-      in = {};
+      in.ended = true;
       return;
     }
     if (in.received == sizeof in.head && in.bytes.size() != in.head.bytes) in.bytes = inbox_.memory(in.head.bytes);

@@ -38,10 +38,13 @@ class Links {
   void tell_failure(const std::string& why) noexcept;
 
  private:
-  struct Incoming {  // what has been read of the next message of a data connection
+  /// What has been read of the next message of a data connection. The connection itself stays open until the listening
+  /// thread has ended, since others send on it.
+  struct Incoming {
     MessageHead head;
     size_t received = 0;  // of head and bytes together
     Inbox::Message bytes;
+    bool ended = false;
   };
 
   void tell(const Fd& socket, uint32_t kind, const std::string& text) noexcept;
@@ -61,7 +64,7 @@ class Links {
   Events events_;
   Fd wake_;
   std::atomic<bool> stop_{false}, failed_{false};
-  std::mutex control_mutex_;  // of writing to control_
+  std::mutex control_mutex_;  // of writing to control_, and of closing one
   std::thread thread_;
 };
 

@@ -57,9 +57,11 @@ class Parallel : public ::testing::Test {
 
   static std::vector<double> column(const std::string& run_dir, const char* key) {
     std::vector<double> values;
-    for (const std::string& line : split(read_file(run_dir + "/metrics.jsonl"), '\n'))
-      if (!line.empty())
-        if (const Json* value = Json::parse(line, run_dir).find(key)) values.push_back(value->as_real());
+    for (const std::string& line : split(read_file(run_dir + "/metrics.jsonl"), '\n')) {
+      if (line.empty()) continue;
+      const Json row = Json::parse(line, run_dir);
+      if (const Json* value = row.find(key)) values.push_back(value->as_real());
+    }
     return values;
   }
 

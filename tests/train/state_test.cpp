@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -319,6 +320,7 @@ TEST(BackgroundSave, AFailureShowsWhenTheSaveIsAskedFor) {
 }
 
 TEST(BackgroundSave, TrainingStallsForOneCopyOfTheState) {
+  if (std::getenv("TRIREME_LONG") == nullptr) GTEST_SKIP() << "measures time; runs with TRIREME_LONG=1";
   const TempDir dir;
   run_local_ranks({}, [&](int, const Groups& groups) {
     Rank r(wide_llama(), {"one rank"}, groups);
