@@ -112,6 +112,19 @@ void add_layout(Fields& out, RunConfig& c) {
                  "Split norms, dropout and the residual stream over the tokens inside a tensor-parallel group."));
   out.push_back(choice_field("precision.param_dtype", c.precision.param_dtype, kParamDtypes,
                              "Storage of parameters and activations; sums are always float32."));
+  PrecisionConfig& s = c.precision;
+  out.push_back(real_field("precision.loss_scale", s.loss_scale, at_least(0),
+                           "float16: factor on the loss, so that small gradients are not lost; 0: found in training."));
+  out.push_back(integer_field("precision.initial_scale_power", s.initial_scale_power, {0, 32},
+                              "The first factor so found is 2 to this power."));
+  out.push_back(integer_field("precision.loss_scale_window", s.loss_scale_window, at_least(1),
+                              "Steps without overflow after which the factor is doubled."));
+  out.push_back(integer_field("precision.hysteresis", s.hysteresis, at_least(1),
+                              "Overflows until the factor is halved; each leaves out its step."));
+  out.push_back(flag_field("precision.consecutive_hysteresis", s.consecutive_hysteresis,
+                           "Only overflows in a row count for precision.hysteresis."));
+  out.push_back(real_field("precision.min_loss_scale", s.min_loss_scale, above(0),
+                           "Smallest such factor; an overflow at it ends the run."));
   out.push_back(choice_field("memory.recompute", c.memory.recompute, kRecomputeNames,
                              "What backward computes again instead of keeping it."));
 }

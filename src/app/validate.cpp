@@ -1,5 +1,6 @@
 #include "app/validate.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include "app/make_tokenizer.h"
@@ -64,6 +65,21 @@ void check_model(Problems& problems, const RunConfig& c, const ModelConfig& mode
   }
 }
 
+void check_precision(Problems& problems, const RunConfig& c) {
+  const PrecisionConfig& p = c.precision;
+  PrecisionConfig unscaled;
+  unscaled.param_dtype = p.param_dtype;
+  if (p.param_dtype != DType::f16 && !(p == unscaled)) {
+    add(problems, "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16 only; ",
+        dtype_name(p.param_dtype), " has the range of float32 and needs none");
+  }
+  const double first = std::exp2(static_cast<double>(p.initial_scale_power));
+  if (p.loss_scale == 0 && p.min_loss_scale > first) {
+    add(problems, "precision.min_loss_scale (", number(p.min_loss_scale), ") is above the first loss scale, 2^",
+        p.initial_scale_power, " = ", number(first), "; raise precision.initial_scale_power or lower it");
+  }
+}
+
 /// The ranks of a layout must be the processes that were started.
 void check_processes(Problems& problems, const ParallelConfig& p, int64_t world_size) {
   if (p.world_size() == world_size) return;
@@ -116,6 +132,7 @@ void validate(const RunConfig& config, const ModelConfig& model, const std::stri
   check_batch(problems, config);
   check_data(problems, config);
   check_model(problems, config, model);
+  check_precision(problems, config);
   check_layout(problems, config, model, world_size);
   if (problems.empty()) return;
   std::string text = where + ":";

@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <string_view>
 
-#include "tensor/dtype.h"
-
 namespace trireme {
 
 struct ParallelConfig {
@@ -31,12 +29,6 @@ struct MemoryConfig {
   Recompute recompute = Recompute::none;
 
   bool operator==(const MemoryConfig&) const = default;
-};
-
-struct PrecisionConfig {
-  DType param_dtype = DType::f32;  // storage of parameters and activations; sums are always f32
-
-  bool operator==(const PrecisionConfig&) const = default;
 };
 
 }  // namespace trireme

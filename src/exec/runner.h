@@ -67,6 +67,8 @@ class Runner {
   const OpCount& count() const { return count_; }
   void set_poison(bool on);
   void set_check_finite(bool on) { ctx_.check_finite = on; }
+  /// Gradients of later steps are this many times those of the loss.
+  void set_loss_scale(double scale) { ctx_.loss_scale = scale; }
   Ctx& ctx() { return ctx_; }
 
  private:

@@ -42,7 +42,7 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   const Tensor logits = ctx.temp->take(x.dtype, {n, round_up(columns, kRowAlignment)}).slice(1, 0, columns);
   matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
 
-  const float scale = static_cast<float>(1.0 / batch.total_weight);
+  const float scale = static_cast<float>(ctx.loss_scale / batch.total_weight);
   if (groups_.tp().size() == 1 && dx.defined()) {
     const Tensor loss = ctx.temp->take(DType::f32, {n});
     cross_entropy(ctx, loss, logits, targets, weights, scale);

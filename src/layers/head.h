@@ -20,7 +20,7 @@ class Head {
   Head(const ParamBuilder& params, const HeadConfig& config, const LayerGroups& groups);
 
   /// Returns sum(weight * loss) over the tokens of x (N, C), own rows. Where dx (N, C) is defined, it is written with
-  /// the gradient of sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
+  /// the gradient of ctx.loss_scale * sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
   double loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const;
 
   /// logits (M, V), f32, of the rows of x (M, C), on every rank.

@@ -43,7 +43,8 @@ class HeadUnit {
   virtual ~HeadUnit() = default;
 
   /// Returns sum(weight * loss) over the batch. g, where defined, is written with the gradient of the stream for the
-  /// loss sum(weight * loss) / batch.total_weight, and gradients are added to. Saved state uses ctx.keep until return.
+  /// loss ctx.loss_scale * sum(weight * loss) / batch.total_weight, and gradients are added to. Saved state uses
+  /// ctx.keep until return.
   virtual double loss(Ctx& ctx, const Batch& batch, Tensor g, const Stream& in) = 0;
 
   /// out (M, V) f32 = logits of the rows of `in`, which holds M rows.

@@ -1,9 +1,12 @@
-// What a recipe says about the optimizer and the learning rate. Plain values; app/ reads and checks them.
+// What a recipe says about the optimizer, the learning rate and the numbers a run keeps. Plain values; app/ reads and
+// checks them.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <string_view>
+
+#include "tensor/dtype.h"
 
 namespace trireme {
 
@@ -32,6 +35,19 @@ struct ScheduleConfig {
   double decay = 0.2;  // wsd: fraction of all steps that the final linear decay takes
 
   bool operator==(const ScheduleConfig&) const = default;
+};
+
+/// The loss scaling of float16 runs has the keys and defaults of DeepSpeed's "fp16" section.
+struct PrecisionConfig {
+  DType param_dtype = DType::f32;       // storage of parameters and activations; sums are always f32
+  double loss_scale = 0;                // float16: factor on the loss; 0: found while training
+  int64_t initial_scale_power = 16;     // the first factor so found is 2 to this power
+  int64_t loss_scale_window = 1000;     // steps without overflow after which it is doubled
+  int64_t hysteresis = 2;               // overflows until it is halved
+  bool consecutive_hysteresis = false;  // only overflows in a row count
+  double min_loss_scale = 1;            // an overflow at this factor ends the run
+
+  bool operator==(const PrecisionConfig&) const = default;
 };
 
 }  // namespace trireme

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/strings.h"
@@ -155,7 +156,8 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
       groups_(groups),
       pool_(pool),
       cuda_(make_cuda_context(config.device)),
-      model_(make_model(config, groups, config.device)) {
+      model_(make_model(config, groups, config.device)),
+      scaler_(config.precision) {
   layout_.emplace(make_layout(model_, config, groups));
   plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
   require_memory(plan_, config.device);
@@ -185,8 +187,10 @@ std::span<const Batch> Engine::own_batches(std::span<const Batch> batches) {
 }
 
 double Engine::forward_backward(std::span<const Batch> batches, int64_t step) {
+  runner_->set_loss_scale(scaler_.scale());
   const double loss = runner_->step(own_batches(batches), step);
-  if (!std::isfinite(loss)) explain(batches, step, cat("the loss is ", loss));
+  loss_finite_ = std::isfinite(loss);
+  if (!loss_finite_ && !scaler_.active()) explain(batches, step, cat("the loss is ", loss));
   return loss;
 }
 
@@ -196,21 +200,28 @@ double Engine::evaluate(const Batch& batch) {
 }
 
 double Engine::gradient_norm(std::span<const Batch> batches, int64_t step) {
-  const double norm = std::sqrt(grads_->global_sum_squares(runner_->ctx()));
-  if (!std::isfinite(norm)) explain(batches, step, cat("the gradient norm is ", norm));
+  double norm = std::sqrt(grads_->global_sum_squares(runner_->ctx())) / scaler_.scale();
+  if (!loss_finite_) norm = std::numeric_limits<double>::quiet_NaN();
+  if (std::isfinite(norm)) return norm;
+  if (!scaler_.active()) explain(batches, step, cat("the gradient norm is ", norm));
+  if (const std::string why = scaler_.exhausted(); !why.empty()) explain(batches, step, why);
   return norm;
 }
 
 void Engine::update(int64_t step, double lr, double norm) {
-  optimizer_->update(runner_->ctx(), *params_, *grads_, step + 1, lr,
-                     clip_factor(norm, config_.optimizer.clip_grad_norm));
+  const bool overflow = !std::isfinite(norm);
+  if (!overflow)
+    optimizer_->update(runner_->ctx(), *params_, *grads_, step + 1 - scaler_.skipped(), lr,
+                       clip_factor(norm, config_.optimizer.clip_grad_norm) / scaler_.scale());
+  scaler_.update(overflow);
 }
 
 /// Runs the step again with every op's output checked: the first bad one names itself.
 void Engine::explain(std::span<const Batch> batches, int64_t step, const std::string& what) {
   const std::string where = cat("step ", step + 1, ": ", what, "; ");
   const std::string advice =
-      ". The weights are as before this step. Lower optimizer.lr, lengthen schedule.warmup or look at the data";
+      cat(". The weights are as before this step. Lower optimizer.lr, lengthen schedule.warmup, ",
+          scaler_.active() ? "train with precision.param_dtype=bfloat16 " : "", "or look at the data");
   const Param* gradient = grads_->find_nonfinite(runner_->ctx());
   runner_->set_check_finite(true);
   try {

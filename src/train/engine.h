@@ -11,6 +11,7 @@
 #include "models/config.h"
 #include "models/model.h"
 #include "optim/adamw.h"
+#include "optim/loss_scaler.h"
 #include "train/device_batches.h"
 
 namespace trireme {
@@ -60,12 +61,14 @@ class Engine {
   void weights_changed();
 
   /// Loss and gradients of the global batch. The context ranks get the same batches, and each takes its own tokens of
-  /// them. NumericError naming the first tensor where something is NaN or Inf.
-  /// `step` counts from 0.
+  /// them. NumericError naming the first tensor where something is NaN or Inf, unless loss scaling may help.
+  /// `step` counts from 0. In float16 the gradients are those of the loss times loss_scaler().scale().
   double forward_backward(std::span<const Batch> batches, int64_t step);
-  /// Global norm of the gradients. NumericError as above where it is not finite.
+  /// Global norm of the gradients, without loss scale; the same on all ranks. NumericError as above where it is not
+  /// finite; NaN or Inf where it, or the loss, overflowed in float16 and a smaller loss scale may help.
   double gradient_norm(std::span<const Batch> batches, int64_t step);
-  /// Applies the gradients, clipped by `norm`, as update number step + 1.
+  /// Applies the gradients, clipped by `norm`; where that is not finite leaves all as it is. Adapts the loss scale.
+  /// Steps left out by loss scaling do not count as updates; all others, `step` of them, do.
   void update(int64_t step, double lr, double norm);
   /// sum(weight * loss) over a batch, dropout off; equal on the ranks that share the batch.
   double evaluate(const Batch& batch);
@@ -85,6 +88,7 @@ class Engine {
   const GradStore& grad_store() const { return *grads_; }  // of an engine that trains
   const ModelLayout& layout() const { return *layout_; }
   const AdamW& optimizer() const { return *optimizer_; }  // of an engine that trains
+  LossScaler& loss_scaler() { return scaler_; }
   const EngineConfig& config() const { return config_; }
   const Groups& groups() const { return groups_; }
 
@@ -102,6 +106,8 @@ class Engine {
   std::optional<ParamStore> params_;
   std::optional<GradStore> grads_;
   std::optional<AdamW> optimizer_;
+  LossScaler scaler_;
+  bool loss_finite_ = true;  // of the last forward_backward
   std::optional<ContextDealer> dealer_;
   DeviceBatches batches_;
   std::optional<Runner> runner_;

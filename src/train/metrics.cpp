@@ -117,6 +117,10 @@ void MetricsWriter::append(const StepRecord& record) {
   row.add("tokens_per_second", record.tokens_per_second());
   row.add("step_ms", record.step_ms);
   row.add("reader_ms", record.reader_ms);
+  if (record.loss_scale) {
+    row.add("loss_scale", *record.loss_scale);
+    row.add("skipped_steps", record.skipped_steps);
+  }
   if (record.skipped) row.add_true("skipped");
   if (record.eval_loss) row.add("eval_loss", *record.eval_loss);
   const std::string_view text = row.finish();
@@ -150,7 +154,8 @@ std::string LogWindow::line(const Machine& machine) {
     text += cat(", of GEMM rate: ", number(100 * share, 3), " %");
   }
   if (last_.eval_loss) text += cat(", eval loss: ", number(*last_.eval_loss, 6));
-  if (last_.skipped) text += ", update skipped: loss spike";
+  if (last_.loss_scale) text += cat(", loss scale: ", number(*last_.loss_scale), ", skipped: ", last_.skipped_steps);
+  if (last_.skipped) text += last_.finite() ? ", update skipped: loss spike" : ", update skipped: overflow";
   *this = LogWindow();
   return text;
 }

@@ -2,6 +2,7 @@
 // operating system before append() returns, and building it takes nothing from the heap.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -11,7 +12,7 @@
 namespace trireme {
 
 struct StepRecord {
-  int64_t step = 0;         // global step, from 1: how many updates the parameters have seen
+  int64_t step = 0;         // global step, from 1, those left out included
   int64_t epoch = 0;        // passes over the training split before this step's first sample
   int64_t batch = 0;        // this step's global batch within the epoch, from 0
   double loss = 0;          // mean over the step's targets
@@ -21,8 +22,13 @@ struct StepRecord {
   int64_t step_tokens = 0;  // of this step
   double step_ms = 0;       // wall time of the whole step, waiting for data included
   double reader_ms = 0;     // waiting for data
-  bool skipped = false;     // the update was left out (train.spike_z_score)
+  bool skipped = false;     // the update was left out (train.spike_z_score, or an overflow in float16)
   std::optional<double> eval_loss;
+  std::optional<double> loss_scale;  // of a float16 run: with which this step was computed
+  int64_t skipped_steps = 0;         // left out so far for overflows: the learning rate does not count them
+
+  /// False of a step that overflowed.
+  bool finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 
   double tokens_per_second() const { return step_ms > 0 ? static_cast<double>(step_tokens) * 1e3 / step_ms : 0; }
 };

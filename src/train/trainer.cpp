@@ -34,6 +34,7 @@ void write_events(EventsWriter& events, const StepRecord& r) {
   events.scalar("train/loss", r.step, r.loss);
   events.scalar("train/learning_rate", r.step, r.lr);
   events.scalar("train/grad_norm", r.step, r.grad_norm);
+  if (r.loss_scale) events.scalar("train/loss_scale", r.step, *r.loss_scale);
   events.scalar("train/tokens_per_second", r.step, r.tokens_per_second());
   if (r.eval_loss) events.scalar("eval/loss", r.step, *r.eval_loss);
   events.flush();
@@ -126,7 +127,7 @@ Json Trainer::data_identity() const {
   return id;
 }
 
-Json Trainer::trainer_state() const {
+Json Trainer::trainer_state() {
   Json state = Json::object();
   state["step"] = step_;
   state["samples"] = samples_;
@@ -134,6 +135,7 @@ Json Trainer::trainer_state() const {
   state["seed"] = config_.train.seed;
   state["data"] = data_identity();
   state["spike_losses"] = spikes_.state();
+  state["loss_scaler"] = engine_.loss_scaler().state();
   return state;
 }
 
@@ -199,6 +201,7 @@ void Trainer::restore_from(const Checkpoint& checkpoint) {
   if (!failpoint("restore.samples")) samples_ = state.at("samples").as_integer();
   trained_tokens_ = state.at("tokens").as_integer();
   spikes_.restore(state.at("spike_losses"));
+  if (const Json* scaler = state.find("loss_scaler")) engine_.loss_scaler().restore(*scaler);  // older ones have none
   log_info(cat("continuing from ", checkpoint.path(), " after step ", step_));
 }
 
@@ -276,17 +279,31 @@ double Trainer::evaluate() {
   return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches, *groups_.dp).loss;
 }
 
+/// The update of a step, if it is to be made; what is left out says so.
+void Trainer::update(StepRecord& record) {
+  const LossScaler& scaler = engine_.loss_scaler();
+  if (scaler.active()) record.loss_scale = scaler.scale();
+  const bool overflow = !record.finite();
+  const bool spike = !overflow && spikes_.is_spike(record.loss);
+  if (!spike) engine_.update(step_, record.lr, record.grad_norm);
+  record.skipped = overflow || spike;
+  record.skipped_steps = scaler.skipped();
+  if (!record.skipped || !first_rank()) return;
+  const std::string why = overflow ? cat("gradients overflow at loss scale ", number(*record.loss_scale))
+                                   : cat("loss ", number(record.loss, 5), " is a spike");
+  log_warn(cat("step ", step_ + 1, ": ", why, "; the update is left out",
+               overflow ? cat(", the next loss scale is ", number(scaler.scale())) : ""));
+}
+
 StepRecord Trainer::train_step(std::span<const Batch> batches) {
   StepRecord record;
   record.loss = engine_.forward_backward(batches, step_);
   record.grad_norm = engine_.gradient_norm(batches, step_);
-  record.lr = learning_rate(config_.schedule,
-                            {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size}, step_);
+  record.lr =
+      learning_rate(config_.schedule, {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size},
+                    step_ - engine_.loss_scaler().skipped());
   failpoint("train.update");
-  record.skipped = spikes_.is_spike(record.loss);
-  if (record.skipped && first_rank())
-    log_warn(cat("step ", step_ + 1, ": loss ", number(record.loss, 5), " is a spike; the update is left out"));
-  if (!record.skipped) engine_.update(step_, record.lr, record.grad_norm);
+  update(record);
   failpoint("train.updated");
   ++step_;
   samples_ += config_.data.global_batch_size;

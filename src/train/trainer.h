@@ -55,7 +55,7 @@ class Trainer {
   std::string checkpoint_to_resume(const std::vector<std::string>& damaged) const;
   void restore();
   void restore_from(const class Checkpoint& checkpoint);
-  Json trainer_state() const;
+  Json trainer_state();
   Json data_identity() const;
   RankState state();
   void save();
@@ -69,6 +69,7 @@ class Trainer {
   bool must_stop(const std::atomic<int>& stop) const;
   DocumentRange validation_part() const;
   StepRecord train_step(std::span<const Batch> batches);
+  void update(StepRecord& record);
 
   TrainerConfig config_;
   const IndexedDataset& tokens_;

@@ -40,6 +40,7 @@ Json other_value(const Field& field) {
   switch (old.kind()) {
     case Json::Kind::boolean: return !old.as_bool();
     case Json::Kind::integer:
+      if (field.key == "precision.initial_scale_power") return Json(24);
       return field.key == "parallel.zero_stage" ? Json(3) : Json(old.as_integer() + 1000 % 1023 + 1);
     case Json::Kind::real: return field.key == "schedule.decay" ? Json(0.75) : Json(old.as_real() + 0.5);
     case Json::Kind::array: {

@@ -54,6 +54,8 @@ TEST(Validate, EveryCrossRuleNamesItsKeys) {
       {"parallel.virtual_pipeline=2", "parallel.virtual_pipeline=2 has no effect"},
       {"parallel.zero_stage=1", "parallel.zero_stage = 1 has no effect"},
       {"parallel.sequence_parallel=true", "parallel.sequence_parallel has no effect"},
+      {"precision.loss_scale=128",
+       "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16"},
       {"model.n_head=7", "model.n_head is 7, which does not divide n_embd 768"},
       {"model.n_heads=7", "unknown key 'model.n_heads', did you mean 'n_head'?"},
       {"model.preset=gpt2-124", "unknown preset 'gpt2-124', did you mean 'gpt2-124m'?"},

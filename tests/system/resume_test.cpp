@@ -134,6 +134,27 @@ TEST_F(Resume, KilledAtAnyMomentARunEndsAsIfItHadNot) {
   EXPECT_GE(sum, all ? 40 : 10);
 }
 
+TEST_F(Resume, AFloat16RunGoesOnWithItsLossScale) {
+  const auto float16_run = [](const Run& run) {
+    write_file(run.recipe, read_file(run.recipe) +
+                               "precision: {param_dtype: float16, initial_scale_power: 24, "
+                               "loss_scale_window: 3}\n");
+  };
+  const Run whole, killed;
+  float16_run(whole);
+  float16_run(killed);
+  testing::train_to_end(whole.recipe);
+  const RunRecord record = whole.record();
+  ASSERT_EQ(record.rows.size(), static_cast<size_t>(testing::kTinySteps));
+  EXPECT_NE(record.rows[0].find("skipped true loss_scale 16777216 skipped_steps 1"), std::string::npos)
+      << record.rows[0];
+  EXPECT_EQ(record.rows.back().find("loss_scale 16777216 "), std::string::npos) << record.rows.back();
+  for (const char* failpoint : {"train.update:kill:3", "train.updated:kill:10", "train.step:kill:9"})
+    ASSERT_NO_FATAL_FAILURE(train_until_killed(killed, failpoint));
+  testing::train_to_end(killed.recipe);
+  EXPECT_EQ(difference(record, killed.record()), "");
+}
+
 TEST_F(Resume, KilledAgainAndAgainARunEndsAsIfItHadNot) {
   const Run run;
   for (const char* failpoint :

@@ -69,7 +69,8 @@ inline std::vector<std::string> metrics_rows(const std::string& run_dir) {
     if (line.empty()) continue;
     const Json row = Json::parse(line, run_dir + "/metrics.jsonl");
     std::string text;
-    for (const char* key : {"step", "epoch", "batch", "loss", "lr", "grad_norm", "tokens", "skipped", "eval_loss"})
+    for (const char* key : {"step", "epoch", "batch", "loss", "lr", "grad_norm", "tokens", "skipped", "eval_loss",
+                            "loss_scale", "skipped_steps"})
       if (const Json* value = row.find(key)) text += cat(key, " ", value->dump(), " ");
     rows.push_back(text);
   }

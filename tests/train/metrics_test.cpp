@@ -64,6 +64,24 @@ TEST(Metrics, EvalLossAndSkippedAppearOnlyWhereTheyHappened) {
   EXPECT_EQ(row.find("skipped"), nullptr);
 }
 
+TEST(Metrics, ALossScaleIsToldWithTheStepsItLeftOut) {
+  const testing::TempDir dir;
+  MetricsWriter writer(dir.path("m.jsonl"), 0);
+  StepRecord record = record_at(1);
+  record.grad_norm = std::numeric_limits<double>::infinity();
+  record.skipped = true;
+  record.loss_scale = 65536;
+  record.skipped_steps = 2;
+  writer.append(record);
+  const Json row = Json::parse(read_file(dir.path("m.jsonl")), "row");
+  EXPECT_EQ(row.at("loss_scale").as_real(), 65536);
+  EXPECT_EQ(row.at("skipped_steps").as_integer(), 2);
+  LogWindow window;
+  window.add(record);
+  const std::string line = window.line({});
+  EXPECT_NE(line.find(", loss scale: 65536, skipped: 2, update skipped: overflow"), std::string::npos) << line;
+}
+
 TEST(Metrics, ValuesThatJsonHasNotBecomeNull) {
   const testing::TempDir dir;
   MetricsWriter writer(dir.path("m.jsonl"), 0);
