@@ -11,7 +11,7 @@ int cmd_prepare(CommandLine& line) {
   TextOptions text;
   bool no_eos = false;
   int64_t threads = 0;
-  line.option("--tokenizer", folder, "folder of the tokenizer", CommandLine::Need::required);
+  line.option("--tokenizer", folder, "folder or file of the tokenizer", CommandLine::Need::required);
   line.option("--out", prefix, "PREFIX: writes PREFIX.bin and PREFIX.idx", CommandLine::Need::required);
   line.option("--column", text.column,
               "column or key of the text in .csv, .parquet, .jsonl and .json files; several as a+b");

@@ -53,7 +53,7 @@ int cmd_tokenizer_train(CommandLine& line) {
 int cmd_tokenizer_encode(CommandLine& line) {
   std::string folder, file = "-";
   bool special = false, framed = false;
-  line.option("--tokenizer", folder, "folder of the tokenizer", CommandLine::Need::required);
+  line.option("--tokenizer", folder, "folder or file of the tokenizer", CommandLine::Need::required);
   line.flag("--special", special, "text that spells a special token becomes that token");
   line.flag("--template", framed, "add what the tokenizer puts around a text, such as <|begin_of_text|>");
   line.positional("FILE", file, "text to encode, or - for standard input", CommandLine::Need::optional);
@@ -77,7 +77,7 @@ int cmd_tokenizer_encode(CommandLine& line) {
 
 int cmd_tokenizer_decode(CommandLine& line) {
   std::string folder, file = "-";
-  line.option("--tokenizer", folder, "folder of the tokenizer", CommandLine::Need::required);
+  line.option("--tokenizer", folder, "folder or file of the tokenizer", CommandLine::Need::required);
   line.positional("FILE", file, "ids with space between them, or - for standard input", CommandLine::Need::optional);
   line.example("echo '42 17' | trireme tokenizer decode --tokenizer runs/poetry-tiny/tokenizer");
   if (!line.parse()) return kDone;

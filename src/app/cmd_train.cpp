@@ -2,7 +2,6 @@
 #include <optional>
 
 #include "app/commands.h"
-#include "app/make_tokenizer.h"
 #include "app/ranks.h"
 #include "app/run_config.h"
 #include "app/standard_io.h"
@@ -10,6 +9,7 @@
 #include "app/validate.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "tokenizer/folder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace trireme {

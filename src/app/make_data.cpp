@@ -6,6 +6,7 @@
 #include "app/make_tokenizer.h"
 #include "base/error.h"
 #include "data/token_tables.h"
+#include "tokenizer/folder.h"
 
 namespace trireme {
 namespace {

@@ -2,9 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <iterator>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -27,12 +25,6 @@ void save(const Tokenizer& tokenizer, std::string folder) {
 }
 
 }  // namespace
-
-bool has_tokenizer(const std::string& folder) {
-  constexpr const char* kNames[] = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "vocabs.txt"};
-  return std::any_of(std::begin(kNames), std::end(kNames),
-                     [&](const char* name) { return std::filesystem::exists(folder + "/" + name); });
-}
 
 Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, const TrainOptions& options,
                          const std::string& out) {

@@ -10,9 +10,6 @@
 
 namespace trireme {
 
-/// Whether `folder` holds a tokenizer.
-bool has_tokenizer(const std::string& folder);
-
 /// Learns a vocabulary as `options` say from all documents of `files` and saves the tokenizer into the folder `out`. A
 /// new folder appears with all its files or not at all. IoError where the files hold no text.
 Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOptions& text, const TrainOptions& options,

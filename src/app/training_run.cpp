@@ -6,7 +6,6 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
 
 #include "app/make_data.h"
@@ -15,6 +14,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "tokenizer/folder.h"
 
 namespace trireme {
 namespace {
@@ -59,12 +59,10 @@ void set_vocabulary(ModelConfig& model, const Tokenizer& tokenizer) {
   if (model.eos_token_id < 0) model.eos_token_id = tokenizer.eos_id().value_or(-1);
 }
 
-std::vector<std::string> tokenizer_files(const std::string& folder) {
-  std::vector<std::string> files;
-  for (const char* name : {"vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json",
-                           "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenizer.model",
-                           "vocab.txt", "vocabs.txt", "dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"})
-    if (std::filesystem::exists(folder + "/" + name)) files.push_back(folder + "/" + name);
+std::vector<CarriedFile> carried_files(const std::string& tokenizer) {
+  const TokenizerPlace place = find_tokenizer(tokenizer);
+  std::vector<CarriedFile> files;
+  for (const std::string& name : tokenizer_files(place)) files.push_back({place.folder, name});
   return files;
 }
 
@@ -118,7 +116,7 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks) 
                                .schedule = config.schedule,
                                .checkpoint = config.checkpoint,
                                .log = config.log,
-                               .files = tokenizer_files(config.tokenizer.path)};
+                               .files = carried_files(config.tokenizer.path)};
   trainer_config.info["program"] = cat("trireme ", kVersion);
   trainer_config.info["recipe_hash"] = recipe_hash(config);
   trainer_config.poison = std::getenv("TRIREME_POISON") != nullptr;

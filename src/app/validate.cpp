@@ -3,12 +3,12 @@
 #include <cmath>
 #include <filesystem>
 
-#include "app/make_tokenizer.h"
 #include "app/pick_device.h"
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/token_tables.h"
 #include "optim/schedule.h"
+#include "tokenizer/folder.h"
 #include "train/layout_rules.h"
 
 namespace trireme {

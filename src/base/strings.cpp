@@ -127,6 +127,25 @@ bool parse_real(std::string_view text, double& value) {
   return true;
 }
 
+bool decode_base64(std::string& out, std::string_view text) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  if (text.size() % 4 != 0) return false;
+  size_t digits = text.size();
+  while (digits > 0 && text.size() - digits < 2 && text[digits - 1] == '=') --digits;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text.substr(0, digits)) {
+    const size_t digit = kDigits.find(c);
+    if (digit == std::string_view::npos) return false;
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    out += static_cast<char>(bits >> count & 0xFF);
+  }
+  return (bits & ((1U << count) - 1)) == 0;
+}
+
 int utf8_length(std::string_view text, size_t i) {
   const auto byte = [&](size_t k) { return i + k < text.size() ? static_cast<uint8_t>(text[i + k]) : uint8_t{0}; };
   const auto follows = [&](size_t k) { return (byte(k) & 0xC0) == 0x80; };

@@ -30,6 +30,9 @@ std::string number(double value, int digits = 0);
 bool parse_integer(std::string_view text, int64_t& value);
 bool parse_real(std::string_view text, double& value);
 
+/// Appends the bytes that padded base64 stands for; false where it is none.
+bool decode_base64(std::string& out, std::string_view text);
+
 /// Bytes of the UTF-8 sequence that starts at text[i] (1 to 4), or 0 where it is malformed or cut short.
 int utf8_length(std::string_view text, size_t i);
 /// The code point there; utf8_length must not be 0.

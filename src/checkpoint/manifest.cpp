@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/numeric.h"
+#include "base/strings.h"
 #include "checkpoint/tensor_io.h"
 
 namespace trireme {
@@ -76,7 +77,9 @@ Hash128 hash_from(const std::string& text) {
 FileRecord file_from(const Json& json) {
   FileRecord file;
   file.name = json.at("name").as_string();
-  if (file.name.empty() || file.name[0] == '.' || file.name.find('/') != std::string::npos)
+  const std::vector<std::string> parts = split(file.name, '/');
+  if (parts.size() > 2 ||
+      std::any_of(parts.begin(), parts.end(), [](auto& part) { return part.empty() || part[0] == '.'; }))
     throw ConfigError(cat("line ", json.line, ": '", file.name, "' is no name of a file in the folder"));
   file.size = static_cast<uint64_t>(natural(json.at("size")));
   const std::string_view blocks = json.at("blocks").as_string();

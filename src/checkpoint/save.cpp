@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -69,8 +70,8 @@ struct SavePlan {
 
 /// The small files of rank 0: all but the index of the weights.
 void plan_texts(SavePlan& plan, const CheckpointContent& content) {
-  for (const std::string& path : content.files)
-    plan.texts.emplace_back(std::filesystem::path(path).filename().string(), read_file(path));
+  for (const CarriedFile& file : content.files)
+    plan.texts.emplace_back(file.name, read_file(cat(file.folder, "/", file.name)));
   plan.texts.emplace_back(kConfigName, content.config.dump(2) + "\n");
   plan.texts.emplace_back(kTrainerStateName, content.trainer_state.dump(2) + "\n");
 }
@@ -183,10 +184,20 @@ class Writer {
   std::vector<std::byte> chunk_;
 };
 
-/// The folder itself, then every folder above it up to the run's own entry: any of them may be new.
-void sync_folders(const std::string& run_dir, const std::string& folder, FileSystem& fs) {
+/// The folders within a checkpoint that its small files lie in.
+std::set<std::string> inner_folders(const SavePlan& plan, const std::string& folder) {
+  std::set<std::string> inner;
+  for (const auto& [name, text] : plan.texts)
+    if (const size_t slash = name.find('/'); slash != std::string::npos)
+      inner.insert(cat(folder, "/", name.substr(0, slash)));
+  return inner;
+}
+
+/// Folders within the folder, itself, then every folder above it up to the run's own entry: any of them may be new.
+void sync_folders(const std::string& run_dir, const std::string& folder, const SavePlan& plan, FileSystem& fs) {
   const std::string above =
       std::filesystem::absolute(run_dir + "/.").lexically_normal().parent_path().parent_path().string();
+  for (const std::string& path : inner_folders(plan, folder)) fs.sync_directory(path);
   for (const std::string& path : {folder, checkpoints_folder(run_dir), run_dir, above}) fs.sync_directory(path);
 }
 
@@ -206,7 +217,8 @@ void write_files(const SavePlan& plan, Writer& writer) {
 }
 
 /// Rank 0's preparation: room, and a new folder, whose path it returns.
-std::string make_folder(const std::string& run_dir, int64_t step, uint64_t bytes, FileSystem& fs) {
+std::string make_folder(const std::string& run_dir, int64_t step, uint64_t bytes, const SavePlan& plan,
+                        FileSystem& fs) {
   try {
     remove_leftovers(run_dir, fs);
   } catch (const IoError& e) {
@@ -215,12 +227,14 @@ std::string make_folder(const std::string& run_dir, int64_t step, uint64_t bytes
   std::string folder = new_checkpoint_path(run_dir, step);
   fs.require_space(checkpoints_folder(run_dir), bytes + kSpareBytes);
   fs.make_directory(folder);
+  for (const std::string& path : inner_folders(plan, folder)) fs.make_directory(path);
   return folder;
 }
 
 /// The last step, by which the folder becomes a checkpoint.
-void write_manifest(const std::string& run_dir, const std::string& folder, const Manifest& manifest, FileSystem& fs) {
-  sync_folders(run_dir, folder, fs);
+void write_manifest(const std::string& run_dir, const std::string& folder, const Manifest& manifest,
+                    const SavePlan& plan, FileSystem& fs) {
+  sync_folders(run_dir, folder, plan, fs);
   failpoint("checkpoint.before_manifest");
   const std::string path = cat(folder, "/", kManifestName);
   try {
@@ -250,7 +264,7 @@ SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const 
   plan_optimizer(plan, content, ranks);
   const auto bytes = static_cast<uint64_t>(ranks.all_reduce(static_cast<double>(plan.bytes()), ReduceOp::sum));
   do_together(ranks, [&] {
-    if (first) folder = make_folder(run_dir, step, bytes, fs);
+    if (first) folder = make_folder(run_dir, step, bytes, plan, fs);
   });
   folder = broadcast_text(ranks, folder, 0);
 
@@ -275,7 +289,7 @@ SavedCheckpoint save_checkpoint(const std::string& run_dir, int64_t step, const 
     }
   }
   do_together(ranks, [&] {
-    if (first) write_manifest(run_dir, folder, writer.manifest(), fs);
+    if (first) write_manifest(run_dir, folder, writer.manifest(), plan, fs);
   });
   return {folder, writer.manifest().state_hash, bytes};
 }

@@ -19,6 +19,11 @@ namespace trireme {
 constexpr std::string_view kConfigName = "config.json";
 constexpr std::string_view kTrainerStateName = "trainer.json";
 
+/// A file that a checkpoint carries: `name`, which may be FOLDER/NAME, within `folder`.
+struct CarriedFile {
+  std::string folder, name;
+};
+
 struct CheckpointContent {
   std::vector<NamedTensor> weights;      // whole, under Hugging Face names and in Hugging Face orientation
   std::vector<NamedTensor> optimizer;    // "<param>.exp_avg", "<param>.exp_avg_sq", and "<param>.master" where the
@@ -27,7 +32,7 @@ struct CheckpointContent {
   Json trainer_state;                    // trainer.json: part of the state hash, so nothing that differs between equal
                                          // runs (no times)
   Json info = Json::object();            // facts for people, kept in the manifest only
-  std::vector<std::string> files;        // copied under their own names: tokenizer, generation_config.json
+  std::vector<CarriedFile> files;        // copied under their names: tokenizer, generation_config.json
   uint64_t shard_bytes = 5'000'000'000;  // a model.safetensors larger than this is cut between tensors
 };
 

@@ -23,7 +23,7 @@ struct RankState {
   DType weight_dtype = DType::f32;
   std::vector<StatePiece> weights, optimizer;
   Json trainer_state, info = Json::object();  // as in CheckpointContent; rank 0's count
-  std::vector<std::string> files;
+  std::vector<CarriedFile> files;
   uint64_t shard_bytes = CheckpointContent().shard_bytes;
 };
 

@@ -60,4 +60,9 @@ size_t unspell_bytes(std::string& bytes, std::string_view spelling) {
   return std::string_view::npos;
 }
 
+std::string fallback_token(int byte) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+}
+
 }  // namespace trireme

@@ -19,4 +19,7 @@ std::string spell_bytes(std::string_view bytes);
 /// for no byte.
 size_t unspell_bytes(std::string& bytes, std::string_view spelling);
 
+/// How byte fallback spells the token of a byte: <0x0A>.
+std::string fallback_token(int byte);
+
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/numeric.h"
+#include "tokenizer/alphabet.h"
 
 namespace trireme {
 namespace {
@@ -14,11 +15,6 @@ constexpr size_t kShortPiece = 128;
 constexpr uint32_t kNone = ~uint32_t{0};
 
 uint64_t heap_entry(Link link, uint32_t node) { return (link & ~uint64_t{0xFFFFFFFF}) | node; }
-/// How byte fallback spells a byte.
-std::string byte_token(int byte) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  return {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
-}
 
 int32_t product_of(Link link) { return static_cast<int32_t>(link & 0xFFFFFFFF); }
 
@@ -68,7 +64,7 @@ Bpe::Bpe(const TokenizerSpec& spec)
       byte_fallback_(spec.model.byte_fallback),
       fuse_unk_(spec.model.fuse_unk),
       unk_(spec.model.unk),
-      merges_(spec.merges),
+      merges_(spec.merges, spec.merge_ranks),
       vocabulary_(byte_level_ ? 0 : spec.tokens.size()),
       unreachable_(0) {
   byte_ids_.fill(-1);
@@ -81,7 +77,8 @@ Bpe::Bpe(const TokenizerSpec& spec)
     if (!byte_level_) vocabulary_.add(token, as_id);
   }
   if (!byte_level_) {
-    for (int byte = 0; byte < 256; ++byte) byte_ids_[static_cast<size_t>(byte)] = vocabulary_.find(byte_token(byte));
+    for (int byte = 0; byte < 256; ++byte)
+      byte_ids_[static_cast<size_t>(byte)] = vocabulary_.find(fallback_token(byte));
   } else if (std::count(byte_ids_.begin(), byte_ids_.end(), -1) == 0) {
     byte_links_.reserve(size_t{1} << 16);
     for (const int32_t left : byte_ids_) {

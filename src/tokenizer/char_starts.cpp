@@ -16,15 +16,16 @@ constexpr uint64_t bit_of(char byte) { return uint64_t{1} << (static_cast<uint8_
 
 /// Whether each merge has parts that only earlier merges make.
 bool parts_come_first(const TokenizerSpec& spec) {
+  const auto rank_of = [&](size_t m) { return spec.merge_ranks.empty() ? m : size_t{spec.merge_ranks[m]}; };
   std::vector<size_t> last_made(spec.tokens.size(), 0);  // rank + 1
-  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
-    last_made[static_cast<size_t>(spec.merges[rank].product)] = rank + 1;
+  for (size_t m = 0; m < spec.merges.size(); ++m) {
+    last_made[static_cast<size_t>(spec.merges[m].product)] = rank_of(m) + 1;
   }
-  for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
-    const Merge& merge = spec.merges[rank];
+  for (size_t m = 0; m < spec.merges.size(); ++m) {
+    const Merge& merge = spec.merges[m];
     const size_t parts =
         std::max(last_made[static_cast<size_t>(merge.left)], last_made[static_cast<size_t>(merge.right)]);
-    if (parts > rank) return false;
+    if (parts > rank_of(m)) return false;
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/numeric.h"
 #include "base/strings.h"
+#include "tokenizer/alphabet.h"
 
 namespace trireme {
 namespace {
@@ -70,15 +71,14 @@ CpmVocabulary read_cpm_vocabulary(std::string_view text, const std::string& wher
   if (json) {
     out.has_bytes = true;
     for (const auto& role : out.spec.roles) out.spec.special.push_back(role.second);
-    for (size_t byte = 0; byte < 256; ++byte) {
-      constexpr char kDigits[] = "0123456789ABCDEF";
-      const std::string spelling = {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
-      out.byte_ids[byte] = id_of(ids, spelling, where);
-      tokens[static_cast<size_t>(out.byte_ids[byte])] = std::string(1, static_cast<char>(byte));
+    for (int byte = 0; byte < 256; ++byte) {
+      const int32_t id = id_of(ids, fallback_token(byte), where);
+      out.byte_ids[static_cast<size_t>(byte)] = id;
+      tokens[static_cast<size_t>(id)].assign(1, static_cast<char>(byte));
     }
   } else {
-    tokens[static_cast<size_t>(id_of(ids, "</n>", where))] = "\n";
-    tokens[static_cast<size_t>(id_of(ids, "</_>", where))] = " ";
+    tokens[static_cast<size_t>(id_of(ids, "</n>", where))].assign(1, '\n');
+    tokens[static_cast<size_t>(id_of(ids, "</_>", where))].assign(1, ' ');
     for (size_t id = 0; id < tokens.size(); ++id) {
       const bool special = tokens[id].starts_with('<') && tokens[id].ends_with('>');
       if (special) out.spec.special.push_back(static_cast<int32_t>(id));
@@ -93,8 +93,43 @@ class CpmTokenizer::Worker : public TextEncoder {
   explicit Worker(const CpmTokenizer& owner) : owner_(owner) {}
 
   void encode(std::vector<int32_t>& out, const Stretch& stretch) override {
+    if (stretch.split && owner_.finds_special()) {
+      encode_marked(out, stretch.text);
+    } else {
+      encode_plain(out, stretch.text);
+    }
+  }
+
+ private:
+  void encode_marked(std::vector<int32_t>& out, std::string_view text) {
+    plain_.clear();
+    for (size_t i = 0; i < text.size();) {
+      const size_t mark = std::min(text.find('<', i), text.size());
+      plain_ += text.substr(i, mark - i);
+      i = mark;
+      if (mark == text.size()) break;
+      if (text.substr(mark).starts_with("<<")) {
+        plain_ += '<';
+        i += 2;
+        continue;
+      }
+      const size_t end = text.find_first_of("<>", mark + 2);  // one character at least is part of the name
+      const std::string_view name = text.substr(mark, end == std::string_view::npos ? end : end + 1 - mark);
+      const auto found = owner_.special_.find(name);
+      if (found == owner_.special_.end()) {
+        throw ConfigError(cat("byte ", mark, " of the text: '", name.substr(0, 40),
+                              "' is no special token of the vocabulary; write << for a <"));
+      }
+      encode_plain(out, plain_);
+      plain_.clear();
+      out.push_back(found->second);
+      i = end + 1;
+    }
+    encode_plain(out, plain_);
+  }
+
+  void encode_plain(std::vector<int32_t>& out, std::string_view text) const {
     const CpmVocabulary& vocabulary = owner_.vocabulary_;
-    const std::string_view text = stretch.text;
     bool after_unknown = false;
     for (size_t i = 0; i < text.size();) {
       const ByteTrie::Match match = owner_.trie_.longest(text.substr(i));
@@ -115,8 +150,8 @@ class CpmTokenizer::Worker : public TextEncoder {
     }
   }
 
- private:
   const CpmTokenizer& owner_;
+  std::string plain_;
 };
 
 CpmTokenizer::CpmTokenizer(CpmVocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
@@ -130,6 +165,9 @@ CpmTokenizer::CpmTokenizer(CpmVocabulary vocabulary) : vocabulary_(std::move(voc
     if (is_text[id]) entries.emplace_back(vocabulary_.spec.tokens[id], static_cast<int32_t>(id));
   }
   trie_ = ByteTrie(std::move(entries));
+  if (!finds_special()) return;
+  for (const int32_t id : vocabulary_.spec.special)
+    special_.emplace(vocabulary_.spec.tokens[static_cast<size_t>(id)], id);
 }
 
 std::unique_ptr<TextEncoder> CpmTokenizer::encoder() const { return std::make_unique<Worker>(*this); }

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,12 +29,15 @@ struct CpmVocabulary {
 /// special. IoError naming `where` and the line.
 CpmVocabulary read_cpm_vocabulary(std::string_view text, const std::string& where);
 
-/// A run of characters that no token begins with becomes one <unk> (Bee), or its bytes' tokens (9G).
+/// A run of characters that no token begins with becomes one <unk> (Bee), or its bytes' tokens (9G). Where special
+/// tokens are asked for, a text is in Bee's language: <name> is a special token and << is a <; ConfigError naming the
+/// byte where it is not, or where the vocabulary has no such token.
 class CpmTokenizer : public TextModel {
  public:
   explicit CpmTokenizer(CpmVocabulary vocabulary);
 
   std::unique_ptr<TextEncoder> encoder() const override;
+  bool finds_special() const override { return !vocabulary_.has_bytes; }
   void decode(std::string& out, int32_t id, DecodeState& state) const override;
   void finish(std::string& out, DecodeState& state) const override;
 
@@ -41,6 +46,7 @@ class CpmTokenizer : public TextModel {
 
   CpmVocabulary vocabulary_;
   ByteTrie trie_;
+  std::map<std::string, int32_t, std::less<>> special_;  // Bee's
 };
 
 }  // namespace trireme

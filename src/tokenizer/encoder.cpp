@@ -73,7 +73,7 @@ void Encoder::encode_pieces(std::vector<int32_t>& out, std::string_view text, bo
 
 void Encoder::encode_piece(std::vector<int32_t>& out, std::string_view piece, const char* text_end) {
   cache_.append(out, piece, text_end,
-                [&](std::vector<int32_t>& ids) { tokenizer_->bpe().apply(ids, piece, scratch_); });
+                [&](std::vector<int32_t>& ids) { tokenizer_->apply_model(ids, piece, scratch_); });
 }
 
 }  // namespace trireme

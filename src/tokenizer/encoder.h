@@ -10,7 +10,6 @@
 
 #include "base/regex.h"
 #include "tokenizer/added_tokens.h"
-#include "tokenizer/bpe.h"
 #include "tokenizer/jieba.h"
 #include "tokenizer/piece_cache.h"
 #include "tokenizer/pre_tokenizer.h"
@@ -40,7 +39,7 @@ class Encoder {
 
   const Tokenizer* tokenizer_;
   bool special_ = false;  // of the call
-  BpeScratch scratch_;
+  ModelScratch scratch_;
   RegexScratch regex_scratch_;
   Pieces pieces_;
   PieceCache cache_;

@@ -52,6 +52,10 @@ class JsonNode {
     require(Json::Kind::integer);
     return json_->as_integer();
   }
+  double real() const {
+    if (!json_->is_number()) refuse(cat("is ", kind_name(json_->kind()), ", expected a number"));
+    return json_->as_real();
+  }
   const std::string& type() const { return text("type"); }
 
   [[noreturn]] void refuse(std::string_view why) const {

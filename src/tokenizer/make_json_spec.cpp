@@ -1,5 +1,8 @@
 // From a parsed tokenizer.json to a checked TokenizerSpec.
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -28,15 +31,37 @@ JsonNode part(const JsonNode& root, const char* key) {
   return root.has(key) ? root.at(key) : JsonNode(null_json(), key);
 }
 
-/// Reads the vocabulary and the added tokens: spellings by id.
+/// The number that Hugging Face's reader makes of the digits of `value`: their integer times or divided by a power of
+/// ten, which is not always the nearest to what they say. Where two cuts of a text have equal sums, that decides.
+double as_read_by_tokenizers(double value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, std::abs(value), std::chars_format::scientific).ptr;
+  const std::string_view all(text, static_cast<size_t>(end - text));
+  const size_t e = all.find('e');
+  uint64_t digits = 0;
+  int64_t exponent = 0;
+  for (const char c : all.substr(0, e)) digits = c == '.' ? digits : digits * 10 + static_cast<uint64_t>(c - '0');
+  if (!parse_integer(all.substr(all[e + 1] == '+' ? e + 2 : e + 1), exponent)) return value;
+  exponent -= e > 1 ? static_cast<int64_t>(e) - 2 : 0;
+  const auto power = [](int64_t n) { return std::strtod(cat("1e", n).c_str(), nullptr); };
+  auto out = static_cast<double>(digits);
+  for (; exponent < -308; exponent += 308) out /= power(308);
+  out = exponent < 0 ? out / power(-exponent) : out * power(exponent);
+  return std::copysign(out, value);
+}
+
+/// Reads the vocabulary and the added tokens: spellings by id, and of a unigram model, a list of pieces, scores by id.
 class Vocabulary {
  public:
   Vocabulary(const JsonNode& vocab, const SpecialTokens& added) : vocab_(vocab) {
-    vocab.require(Json::Kind::object);
-    const auto& members = vocab.json().members();
-    limit_ = std::max(kMinIdLimit, kHolesPerToken * static_cast<int64_t>(members.size() + added.tokens.size()));
-    ids_.reserve(members.size());
-    for (const auto& [spelling, value] : members) {
+    const bool pieces = vocab.json().is_array();
+    limit_ = std::max(kMinIdLimit, kHolesPerToken * static_cast<int64_t>(vocab.json().size() + added.tokens.size()));
+    ids_.reserve(vocab.json().size());
+    if (pieces) {
+      read_pieces();
+      return;
+    }
+    for (const auto& [spelling, value] : vocab.json().members()) {
       const JsonNode node(value, cat(vocab.path(), "[", Json(spelling.substr(0, 60)).dump(), "]"));
       if (spelling.empty()) node.refuse("is an empty token");
       place(spelling, node.integer(), node);
@@ -62,8 +87,25 @@ class Vocabulary {
 
   const Ids& ids() const { return ids_; }
   const std::vector<std::string>& spellings() const { return spellings_; }
+  std::vector<double> take_scores() { return std::move(scores_); }
 
  private:
+  /// Of equal pieces the last counts.
+  void read_pieces() {
+    if (vocab_.json().size() == 0) vocab_.refuse("has no pieces");
+    for (const Json& item : vocab_.json().items()) {
+      const JsonNode node(item, cat(vocab_.path(), "[", spellings_.size(), "]"));
+      const std::vector<JsonNode> pair = node.items();
+      if (pair.size() != 2) node.refuse("is no pair of a piece and its score");
+      if (pair[0].text().empty()) pair[0].refuse("is an empty piece");
+      const double score = pair[1].real();
+      scores_.push_back(pair[1].json().kind() == Json::Kind::real ? as_read_by_tokenizers(score) : score);
+      if (!std::isfinite(scores_.back())) pair[1].refuse("is no finite score");
+      ids_[pair[0].text()] = static_cast<int32_t>(spellings_.size());
+      spellings_.push_back(pair[0].text());
+    }
+  }
+
   void place(const std::string& spelling, int64_t id, const JsonNode& node) {
     if (id < 0 || id >= limit_) {
       node.refuse(cat("gives '", spelling.substr(0, 60), "' the id ", id, "; for so few tokens ids must be in 0 to ",
@@ -80,6 +122,7 @@ class Vocabulary {
   JsonNode vocab_;
   int64_t limit_ = 0;
   Ids ids_;  // of the model's own tokens; views of the file's text
+  std::vector<double> scores_;
   std::vector<std::string> spellings_;
 };
 
@@ -118,8 +161,19 @@ std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids) {
   return out;
 }
 
-void read_model(ModelRules& rules, const JsonNode& model, const Ids& ids) {
-  if (model.has("type") && model.type() != "BPE") model.refuse_type("BPE");
+void read_unigram(ModelRules& rules, const JsonNode& model, Vocabulary& vocabulary) {
+  if (rules.byte_level) model.refuse("is a unigram model behind a ByteLevel, which is not supported");
+  rules.byte_fallback = model.flag("byte_fallback", false);
+  rules.scores = vocabulary.take_scores();
+  const JsonNode unk = model.at("unk_id");
+  if (unk.is_null()) unk.refuse("is null; expected the id of the token for what is unknown");
+  if (unk.integer() < 0 || unk.integer() >= static_cast<int64_t>(rules.scores.size())) {
+    unk.refuse(cat("is ", unk.integer(), ", outside 0 to ", rules.scores.size() - 1));
+  }
+  rules.unk = static_cast<int32_t>(unk.integer());
+}
+
+void read_bpe(ModelRules& rules, const JsonNode& model, const Ids& ids) {
   if (model.has("dropout") && model.at("dropout").json().as_real() != 0) {
     model.at("dropout").refuse("is not 0, which would make the ids random; expected null");
   }
@@ -201,12 +255,19 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   spec.pieces = std::move(pieces.rules);
   spec.model.byte_level = pieces.byte_level;
   const JsonNode model = root.at("model");
+  const bool unigram = model.has("type") ? model.type() == "Unigram" : model.at("vocab").json().is_array();
+  if (model.has("type") && !unigram && model.type() != "BPE") model.refuse_type("BPE, Unigram");
   SpecialTokens added = read_added(root);
   merge_side(added, side);
 
+  model.at("vocab").require(unigram ? Json::Kind::array : Json::Kind::object);
   Vocabulary vocabulary(model.at("vocab"), added);
-  read_model(spec.model, model, vocabulary.ids());
-  spec.merges = read_merges(model.at("merges"), vocabulary.ids());
+  if (unigram) {
+    read_unigram(spec.model, model, vocabulary);
+  } else {
+    read_bpe(spec.model, model, vocabulary.ids());
+    spec.merges = read_merges(model.at("merges"), vocabulary.ids());
+  }
   std::map<int32_t, std::string> added_texts;
   const Normalizer normalizer(spec.normalizer);
   RegexScratch scratch;

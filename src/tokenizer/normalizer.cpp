@@ -55,8 +55,9 @@ std::string replace_all(std::string_view text, std::string_view pattern, std::st
 
 Normalizer::Normalizer(const std::vector<NormalizerRule>& rules) {
   for (const NormalizerRule& rule : rules) {
-    steps_.push_back({rule, std::nullopt});
+    steps_.push_back({rule, std::nullopt, std::nullopt});
     if (rule.kind == Kind::replace_regex) steps_.back().regex.emplace(rule.pattern);
+    if (rule.kind == Kind::chars_map) steps_.back().map.emplace(rule.pattern);
   }
 }
 
@@ -67,6 +68,7 @@ bool Normalizer::keeps(const Step& step, std::string_view text) {
     case Kind::nfkd:
     case Kind::nfkc: return is_surely_normal(text, form_of(step.rule.kind), kData);
     case Kind::prepend: return text.empty();
+    case Kind::chars_map: return step.map->keeps(text);
     case Kind::replace: return text.find(step.rule.pattern) == std::string_view::npos;
     default: return false;
   }
@@ -76,6 +78,7 @@ std::string Normalizer::run(const Step& step, std::string_view text, size_t limi
   const NormalizerRule& rule = step.rule;
   switch (rule.kind) {
     case Kind::lowercase: return to_lower(text);
+    case Kind::chars_map: return step.map->apply(text, limit, scratch);
     case Kind::strip: return std::string(strip_white(text, rule.left, rule.right));
     case Kind::strip_accents: return strip_accents(text, kData);
     case Kind::prepend: return rule.content + std::string(text);

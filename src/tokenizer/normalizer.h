@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "base/regex.h"
+#include "tokenizer/grapheme_map.h"
 #include "tokenizer/spec.h"
 
 namespace trireme {
 
 class Normalizer {
  public:
-  /// ConfigError where a pattern is malformed.
+  /// ConfigError where a pattern, IoError where a map is malformed.
   explicit Normalizer(const std::vector<NormalizerRule>& rules);
 
   bool empty() const { return steps_.empty(); }
@@ -24,6 +25,7 @@ class Normalizer {
   struct Step {
     NormalizerRule rule;
     std::optional<Regex> regex;
+    std::optional<GraphemeMap> map;
   };
   static bool keeps(const Step& step, std::string_view text);
   static std::string run(const Step& step, std::string_view text, size_t limit, RegexScratch& scratch);

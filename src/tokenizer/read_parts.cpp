@@ -9,8 +9,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/strings.h"
 #include "tokenizer/cpm_vocabulary.h"
+#include "tokenizer/folder.h"
 #include "tokenizer/jieba.h"
+#include "tokenizer/rank_file.h"
 #include "tokenizer/read.h"
 #include "tokenizer/sentencepiece.h"
 
@@ -25,6 +28,7 @@ constexpr const char* kSideFiles[] = {"added_tokens.json", "tokenizer_config.jso
 struct SideFiles {
   SpecialTokens special;
   SpmOptions spm;
+  std::string pattern;  // of a rank file
 };
 
 SideFiles read_side_files(const std::string& folder, Files& files) {
@@ -45,6 +49,9 @@ SideFiles read_side_files(const std::string& folder, Files& files) {
       };
       flag("legacy", side.spm.legacy);
       flag("add_prefix_space", side.spm.add_prefix_space);
+      if (const Json* pattern = json.find("pat_str"); pattern != nullptr && !pattern->is_null()) {
+        side.pattern = pattern->as_string();
+      }
     } catch (const ConfigError& e) {
       throw ConfigError(cat(path, ": ", e.what()));
     }
@@ -90,12 +97,25 @@ void add_tokens(TokenizerSpec& spec, const SpecialTokens& added, const std::stri
   for (const auto& [role, text] : added.roles) spec.roles[role] = ids.at(text);
 }
 
-TokenizerParts read_sentencepiece(const std::string& folder) {
-  const std::string path = cat(folder, "/tokenizer.model");
+TokenizerParts read_ranks(const TokenizerPlace& place) {
+  const std::string path = cat(place.folder, "/", place.main);
   Files files;
-  files.emplace_back("tokenizer.model", read_file(path));
+  files.emplace_back(place.main, read_file(path));
+  SideFiles side = read_side_files(place.folder, files);
+  TokenizerParts parts{
+      read_rank_file({files[0].second, place.main, path, side.pattern}, std::move(side.special)), nullptr, nullptr, {}};
+  parts.files = std::move(files);
+  return parts;
+}
+
+/// SentencePiece's file, or Llama 3's of the same name.
+TokenizerParts read_model_file(const TokenizerPlace& place) {
+  const std::string path = cat(place.folder, "/", place.main);
+  Files files;
+  files.emplace_back(place.main, read_file(path));
+  if (is_rank_file(files[0].second)) return read_ranks(place);
   SpmModel model = read_spm(files.back().second, path);
-  const SideFiles side = read_side_files(folder, files);
+  const SideFiles side = read_side_files(place.folder, files);
   TokenizerParts parts{spm_spec(model), nullptr, nullptr, {}};
   add_tokens(parts.spec, side.special, path);
   parts.model = std::make_unique<SentencePiece>(std::move(model), parts.spec, side.spm, path);
@@ -103,10 +123,10 @@ TokenizerParts read_sentencepiece(const std::string& folder) {
   return parts;
 }
 
-TokenizerParts read_cpm(const std::string& folder, const std::string& name) {
-  const std::string path = cat(folder, "/", name);
+TokenizerParts read_cpm(const TokenizerPlace& place) {
+  const std::string path = cat(place.folder, "/", place.main);
   Files files;
-  files.emplace_back(name, read_file(path));
+  files.emplace_back(place.main, read_file(path));
   CpmVocabulary vocabulary = read_cpm_vocabulary(files.back().second, path);
   TokenizerParts parts{vocabulary.spec, nullptr, nullptr, {}};
   parts.model = std::make_unique<CpmTokenizer>(std::move(vocabulary));
@@ -137,17 +157,15 @@ TokenizerParts read_jieba_bpe(const std::string& folder) {
 
 }  // namespace
 
-TokenizerParts read_parts(const std::string& folder) {
-  const auto has = [&](const char* name) { return std::filesystem::exists(cat(folder, "/", name)); };
-  if (!has("tokenizer.json")) {
-    if (has("tokenizer.model")) return read_sentencepiece(folder);
-    for (const char* name : {"vocabs.txt", "vocab.txt"}) {
-      if (has(name)) return read_cpm(folder, name);
-    }
-  } else if (has("dict.txt")) {
-    return read_jieba_bpe(folder);
+TokenizerParts read_parts(const std::string& path) {
+  const TokenizerPlace place = find_tokenizer(path);
+  if (ends_with(place.main, ".model")) return read_model_file(place);
+  if (ends_with(place.main, ".tiktoken")) return read_ranks(place);
+  if (ends_with(place.main, ".txt")) return read_cpm(place);
+  if (place.main == "tokenizer.json" && std::filesystem::exists(cat(place.folder, "/dict.txt"))) {
+    return read_jieba_bpe(place.folder);
   }
-  return {read_tokenizer(folder), nullptr, nullptr, {}};
+  return {read_tokenizer(place.folder), nullptr, nullptr, {}};
 }
 
 }  // namespace trireme

@@ -1,4 +1,4 @@
-// Which kind of tokenizer a folder holds, and reading it.
+// Reading a tokenizer of any kind.
 #pragma once
 
 #include <string>
@@ -8,6 +8,6 @@
 namespace trireme {
 
 /// See Tokenizer::load.
-TokenizerParts read_parts(const std::string& folder);
+TokenizerParts read_parts(const std::string& path);
 
 }  // namespace trireme

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/strings.h"
+
 namespace trireme {
 namespace {
 
@@ -53,7 +55,12 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
   for (const auto& [name, kind] : kPlain) {
     if (type == name) return out.push_back({kind, "", ""});
   }
-  if (type == "Strip") {
+  if (type == "Precompiled") {
+    NormalizerRule rule{NKind::chars_map, "", ""};
+    const JsonNode map = node.at("precompiled_charsmap");
+    if (!decode_base64(rule.pattern, map.text())) map.refuse("is not base64");
+    out.push_back(std::move(rule));
+  } else if (type == "Strip") {
     out.push_back({NKind::strip, "", "", node.flag("strip_left", true), node.flag("strip_right", true)});
   } else if (type == "Prepend") {
     out.push_back({NKind::prepend, "", short_text(node.at("prepend"))});
@@ -62,7 +69,7 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
     if (!regex && text.empty()) return;  // matches nothing
     out.push_back({regex ? NKind::replace_regex : NKind::replace, text, node.text("content")});
   } else {
-    node.refuse_type("NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace, Sequence");
+    node.refuse_type("NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Precompiled, Replace, Sequence");
   }
 }
 
@@ -161,7 +168,7 @@ void add_template(Template& out, const JsonNode& node) {
       ++sequences;
       continue;
     }
-    const std::string& name = piece.at("SpecialToken").text("id");
+    const std::string name = piece.at("SpecialToken").text("id");
     for (const JsonNode& id : node.at("special_tokens").at(name).at("ids").items()) {
       (sequences == 0 ? own.before : own.after).push_back(read_id(id));
     }

@@ -1,5 +1,6 @@
-// What a BPE tokenizer is, as plain data: the form that readers and the trainer make, that the encoder is built from
-// and that writers write. What a spec does not say is GPT-2's: bytes as symbols, no normalization, GPT-2's split.
+// What a BPE or unigram tokenizer is, as plain data: the form that readers and the trainer make, that the encoder is
+// built from and that writers write. What a spec does not say is GPT-2's: bytes as symbols, no normalization, GPT-2's
+// split.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@
 
 namespace trireme {
 
-/// Two neighbouring tokens that become one. A merge's rank is its index: lower ranks are applied first.
+/// Two neighbouring tokens that become one. Merges of lower rank are applied first.
 struct Merge {
   int32_t left, right, product;
 };
@@ -27,9 +28,21 @@ struct AddedToken {
 
 /// One rewriting of the whole text, before it is cut.
 struct NormalizerRule {
-  enum class Kind : uint8_t { nfd, nfc, nfkd, nfkc, lowercase, strip, strip_accents, prepend, replace, replace_regex };
+  enum class Kind : uint8_t {
+    nfd,
+    nfc,
+    nfkd,
+    nfkc,
+    lowercase,
+    strip,
+    strip_accents,
+    prepend,
+    replace,
+    replace_regex,
+    chars_map  // SentencePiece's, by graphemes
+  };
   Kind kind;
-  std::string pattern, content;      // replace: what, by what; prepend: content
+  std::string pattern, content;      // replace: what, by what; prepend: content; chars_map: pattern, see CharsMap
   bool left = false, right = false;  // strip
 };
 
@@ -64,6 +77,7 @@ struct ModelRules {
   bool ignore_merges = false;          // a piece that is a token becomes it, whatever the merges make
   int32_t unk = -1;                    // becomes of unknown symbols; -1: they are left out
   std::vector<std::string> spellings;  // by id, the vocabulary where symbols are characters; "": none
+  std::vector<double> scores;          // by id, of a unigram model; empty: BPE
 };
 
 /// How the texts of tokens join; the rest of decoding is in TokenizerSpec::tokens.
@@ -77,7 +91,8 @@ struct DecodeRules {
 /// number of tokens. A byte-level vocabulary spells a merge's product by its parts.
 struct TokenizerSpec {
   std::vector<std::string> tokens;       // bytes that an id stands for; "" where the vocabulary has a hole
-  std::vector<Merge> merges;             // by rank
+  std::vector<Merge> merges;             // by rank, which is their index
+  std::vector<uint32_t> merge_ranks;     // by merge, where merges share ranks; else empty
   std::vector<int32_t> special;          // ids of tokens that text never becomes by itself, ascending
   std::map<std::string, int32_t> roles;  // e.g. "eos_token": the names of Hugging Face's files
   std::vector<AddedToken> added;         // further or other matching than that special tokens stand for their bytes

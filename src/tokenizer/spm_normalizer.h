@@ -9,36 +9,12 @@
 #include <vector>
 
 #include "tokenizer/byte_trie.h"
+#include "tokenizer/chars_map.h"
 #include "tokenizer/spm_model.h"
 
 namespace trireme {
 
 inline constexpr std::string_view kSpmSpace = "\xE2\x96\x81";
-
-/// The map compiled into a model: the size of a double array (u32), the array, and the replacements, each ended by a
-/// zero byte. The array has the layout of darts-clone; every index is checked when it is used.
-class CharsMap {
- public:
-  CharsMap() = default;
-  /// IoError naming `where` for sizes that do not fit.
-  CharsMap(std::string_view blob, const std::string& where);
-
-  struct Rule {
-    size_t length = 0;  // bytes of text that it replaces; 0: no rule
-    std::string_view replacement;
-  };
-  /// The rule of the longest prefix of `text` that has one.
-  Rule find(std::string_view text) const;
-  /// Whether some rule begins with `text` and goes on, or is `text`.
-  bool leads_on(std::string_view text) const;
-
- private:
-  /// The unit behind `node` by `byte`, or 0, which is the root and behind nothing.
-  size_t child(size_t node, char byte) const;
-
-  std::vector<uint32_t> units_;
-  std::string replacements_;
-};
 
 class SpmNormalizer {
  public:

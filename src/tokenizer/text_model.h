@@ -39,6 +39,8 @@ class TextModel {
  public:
   virtual ~TextModel() = default;
   virtual std::unique_ptr<TextEncoder> encoder() const = 0;
+  /// Whether the encoder finds special tokens itself, in whole texts whose Stretch has `split`.
+  virtual bool finds_special() const { return false; }
   /// Appends the text that `id`, which is inside the vocabulary, completes.
   virtual void decode(std::string& out, int32_t id, DecodeState& state) const = 0;
   /// Appends what is left at the end of the ids.

@@ -67,6 +67,8 @@ void append_rules(std::vector<std::byte>& all, const TokenizerSpec& spec) {
   const ModelRules& model = spec.model;
   append(all, cat(model.byte_level, model.byte_fallback, model.fuse_unk, model.ignore_merges, " ", model.unk));
   for (const std::string& token : model.spellings) append(all, token);
+  append(all, raw(spec.merge_ranks));
+  append(all, raw(model.scores));
 }
 
 bool is_gpt2(const TokenizerSpec& spec) {
@@ -97,16 +99,18 @@ Tokenizer::Tokenizer(TokenizerSpec spec) : Tokenizer(TokenizerParts{std::move(sp
 Tokenizer::Tokenizer(TokenizerParts parts)
     : spec_(std::move(parts.spec)),
       normalizer_(spec_.normalizer),
-      added_(entries_of(spec_, false, normalizer_)),
+      added_(parts.model != nullptr && parts.model->finds_special() ? std::vector<AddedTokens::Entry>()
+                                                                    : entries_of(spec_, false, normalizer_)),
       added_normalized_(entries_of(spec_, true, normalizer_)),
       pre_tokenizer_(spec_.pieces),
       bpe_(spec_),
+      unigram_(spec_.model.scores.empty() ? std::nullopt : std::optional<Unigram>(spec_)),
       model_(std::move(parts.model)),
       jieba_(std::move(parts.jieba)),
       files_(std::move(parts.files)),
       fingerprint_(fingerprint_of(spec_, files_)) {}
 
-Tokenizer Tokenizer::load(const std::string& folder) { return Tokenizer(read_parts(folder)); }
+Tokenizer Tokenizer::load(const std::string& path) { return Tokenizer(read_parts(path)); }
 
 void Tokenizer::save(const std::string& folder, FileSystem& fs) const {
   for (const auto& [name, content] : files_) write_file(cat(folder, "/", name), content, fs);

@@ -21,6 +21,7 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/spec.h"
 #include "tokenizer/text_model.h"
+#include "tokenizer/unigram.h"
 
 namespace trireme {
 
@@ -32,16 +33,23 @@ struct TokenizerParts {
   std::vector<std::pair<std::string, std::string>> files;  // by name: what it was read from
 };
 
+/// Working memory of Tokenizer::apply_model, kept by the caller.
+struct ModelScratch {
+  BpeScratch bpe;
+  Unigram::Scratch unigram;
+};
+
 class Tokenizer {
  public:
   explicit Tokenizer(TokenizerSpec spec);
   explicit Tokenizer(TokenizerParts parts);
 
-  /// Reads a folder: tokenizer.json if there is one (with jieba's dict.txt and prob_*.py: behind jieba's words), else
-  /// SentencePiece's tokenizer.model, else CPM's vocabs.txt or vocab.txt, else vocab.json and merges.txt; special
-  /// tokens also from tokenizer_config.json, special_tokens_map.json and added_tokens.json. IoError or ConfigError
-  /// naming file and line where something is missing, malformed, or of a kind that we do not encode yet.
-  static Tokenizer load(const std::string& folder);
+  /// Reads a folder, or one of the files that folder.h names: tokenizer.json (with jieba's dict.txt and prob_*.py:
+  /// behind jieba's words), SentencePiece's or Llama 3's tokenizer.model, tiktoken's rank files, CPM's vocabs.txt or
+  /// vocab.txt, vocab.json and merges.txt; special tokens also from tokenizer_config.json, special_tokens_map.json and
+  /// added_tokens.json. IoError or ConfigError naming file and line where something is missing, malformed, or of a kind
+  /// that we do not encode yet.
+  static Tokenizer load(const std::string& path);
   /// Writes all of these files but added_tokens.json into an existing folder, as Hugging Face's
   /// GPT2TokenizerFast reads them. A tokenizer of another kind writes the files that it was read
   /// from; ConfigError where it has none.
@@ -77,7 +85,11 @@ class Tokenizer {
   const AddedTokens& added_normalized() const { return added_normalized_; }  // found behind it
   const Normalizer& normalizer() const { return normalizer_; }
   const PreTokenizer& pre_tokenizer() const { return pre_tokenizer_; }
-  const Bpe& bpe() const { return bpe_; }
+  /// Appends the ids of a piece of the chain.
+  void apply_model(std::vector<int32_t>& out, std::string_view piece, ModelScratch& scratch) const {
+    if (unigram_) return unigram_->apply(out, piece, scratch.unigram);
+    bpe_.apply(out, piece, scratch.bpe);
+  }
   const TextModel* model() const { return model_.get(); }  // nullptr: the chain above
   const Jieba* jieba() const { return jieba_.get(); }      // nullptr: text is not cut into words first
 
@@ -87,6 +99,7 @@ class Tokenizer {
   AddedTokens added_, added_normalized_;
   PreTokenizer pre_tokenizer_;
   Bpe bpe_;
+  std::optional<Unigram> unigram_;  // instead
   std::unique_ptr<const TextModel> model_;
   std::unique_ptr<const Jieba> jieba_;
   std::vector<std::pair<std::string, std::string>> files_;

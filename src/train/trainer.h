@@ -30,7 +30,7 @@ struct TrainerConfig {
   ScheduleConfig schedule;
   CheckpointConfig checkpoint;
   LogConfig log;
-  std::vector<std::string> files;  // copied into every checkpoint: the tokenizer's
+  std::vector<CarriedFile> files;  // copied into every checkpoint: the tokenizer's
   Json info = Json::object();      // facts for a checkpoint's manifest
   bool poison = false;             // released activations become NaN: a use after release shows in the loss
 };

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <random>
 #include <string>
@@ -23,10 +24,13 @@ TEST(Checkpoint, ComesBackAsItWas) {
   testing::overwrite(dir.path("vocab.json"), "{\"a\":0}");
   SampleState state(1200);
   CheckpointContent content = state.content();
-  content.files = {dir.path("vocab.json")};
+  std::filesystem::create_directory(dir.path("inner"));
+  testing::overwrite(dir.path("inner/a.jinja"), "x");
+  content.files = {{dir.path(), "vocab.json"}, {dir.path(), "inner/a.jinja"}};
   const SavedCheckpoint saved = save_checkpoint(dir.path("run"), 1200, content, real_file_system(), nullptr);
   EXPECT_NE(saved.path.find("/checkpoints/step-000001200-"), std::string::npos);
   EXPECT_EQ(read_file(saved.path + "/vocab.json"), "{\"a\":0}");
+  EXPECT_EQ(read_file(saved.path + "/inner/a.jinja"), "x");
   EXPECT_EQ(testing::newest_step(dir.path("run")), 1200);
 
   const Checkpoint read(saved.path, nullptr);

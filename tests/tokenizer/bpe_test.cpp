@@ -53,12 +53,12 @@ Tokenizer dense_tokenizer() {
 TEST(Bpe, MatchesTheDefinitionOnShortAndLongPieces) {
   const Tokenizer tokenizer = dense_tokenizer();
   std::mt19937 random(3);
-  BpeScratch scratch;
+  ModelScratch scratch;
   for (size_t size = 1; size < 300; size += 1 + size / 8) {
     for (int i = 0; i < 4; ++i) {
       const std::string piece = random_word(random, size);
       Ids ids;
-      tokenizer.bpe().apply(ids, piece, scratch);
+      tokenizer.apply_model(ids, piece, scratch);
       ASSERT_EQ(ids, merge_by_definition(tokenizer.spec(), piece)) << piece;
     }
   }

@@ -88,6 +88,44 @@ TEST(CpmVocabulary, NineGSpellsUnknownCharactersByTheirBytes) {
   }
 }
 
+TEST(CpmVocabulary, BeesLanguageOfSpecialTokensIsReadAsTheOriginalDoes) {
+  const Tokenizer tokenizer = Tokenizer::load(testing::golden_path("cpm/bee"));
+  const int32_t unk = tokenizer.spec().roles.at("unk_token");
+  const Json cases = read_json(testing::golden_path("cpm/cases.json")).at("bee");
+  size_t with_special = 0, failing = 0;
+  for (const Json& entry : cases.items()) {
+    const std::string& text = entry.at("text").as_string();
+    const auto ids_of = [&](const Json& list) {
+      Ids ids;
+      for (const Json& id : list.items())
+        ids.push_back(id.as_integer() < 0 ? unk : static_cast<int32_t>(id.as_integer()));
+      return ids;
+    };
+    EXPECT_EQ(tokenizer.encode(text), ids_of(entry.at("ids"))) << text;
+    if (const Json* special = entry.find("special"); special != nullptr) {
+      EXPECT_EQ(tokenizer.encode(text, true), ids_of(*special)) << text;
+      ++with_special;
+    } else {
+      EXPECT_THROW(tokenizer.encode(text, true), ConfigError) << text;
+      ++failing;
+    }
+  }
+  EXPECT_GT(with_special, 40U);
+  EXPECT_GT(failing, 20U);
+}
+
+TEST(CpmVocabulary, NineGGivesTheIdsAndTextsOfTheOriginal) {
+  const Tokenizer tokenizer = Tokenizer::load(testing::golden_path("cpm/nine_g"));
+  const Json cases = read_json(testing::golden_path("cpm/cases.json")).at("nine_g");
+  ASSERT_GT(cases.size(), 80U);
+  for (const Json& entry : cases.items()) {
+    Ids expected;
+    for (const Json& id : entry.at("ids").items()) expected.push_back(static_cast<int32_t>(id.as_integer()));
+    EXPECT_EQ(tokenizer.encode(entry.at("text").as_string()), expected) << entry.at("text").as_string();
+    EXPECT_EQ(tokenizer.decode(expected), entry.at("decoded").as_string());
+  }
+}
+
 TEST(CpmVocabulary, AgreesWithTheDefinitionOnRandomText) {
   const Tokenizer bee = load("vocab.txt", kBee), nine_g = load("vocabs.txt", nine_g_file());
   std::map<std::string, int32_t> bee_tokens, nine_g_tokens;

@@ -70,5 +70,29 @@ TEST(StreamDecoder, JoinsToTheDecodedTextForAnyBytes) {
   }
 }
 
+TEST(StreamDecoder, NeverCutsACharacterOfAnyKindOfTokenizer) {
+  std::mt19937 random(15);
+  const std::vector<std::string> characters = {"a",  " ",    "the",        "\n", "é", "e\u0301", "春",
+                                               "眠", "🙂", "\U0010FFFF", "▁",  "<", "ζ"};
+  for (const char* name : {"", "jieba", "cpm/bee", "cpm/nine_g", "ranks/tokenizer.model", "ranks/o200k_base.tiktoken",
+                           "ranks/qwen.tiktoken", "sentencepiece/bpe_bytes", "sentencepiece/bpe_rules",
+                           "sentencepiece/unigram_suffix", "sentencepiece/unigram_rules"}) {
+    const Tokenizer tokenizer =
+        *name == '\0' ? testing::small_tokenizer() : Tokenizer::load(testing::golden_path(name));
+    for (int i = 0; i < 50; ++i) {
+      std::string text, joined;
+      for (size_t k = 1 + random() % 40; k > 0; --k) text += characters[random() % characters.size()];
+      const std::vector<int32_t> ids = tokenizer.encode(text);
+      StreamDecoder decoder(tokenizer);
+      for (const int32_t id : ids) {
+        const std::string out = decoder.push(id);
+        EXPECT_EQ(find_invalid_utf8(out), std::string::npos) << name << ": " << text;
+        joined += out;
+      }
+      EXPECT_EQ(joined + decoder.finish(), tokenizer.decode(ids)) << name << ": " << text;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trireme

@@ -1,29 +1,23 @@
 #!/usr/bin/env python3
 """Makes the goldens of the tokenizer tests with Hugging Face `tokenizers` and `tiktoken`.
 
-    pip install tokenizers==0.23.3 tiktoken==0.14.0 numpy xxhash
-    ./make_tokenizer.py [folder with tokenizers/gpt2 and data]
+    pip install tokenizers==0.23.3 tiktoken==0.14.0
+    ./make_tokenizer.py
 
 corpus.txt (kept by hand) -> vocab.json, merges.txt: what Hugging Face's trainer makes of it
                           -> cases.json: texts with their ids, on which both libraries must agree
-                          -> shared.json: number and XXH3 of tiktoken's GPT-2 ids of whole files, where the
-                             folder is given; those files are not committed
 """
 import json
 import pathlib
 import random
-import sys
 
-import numpy
 import tiktoken
-import xxhash
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 VOCAB_SIZE = 640  # with one special token
 END = "<|endoftext|>"
-SHARED_FILES = ["data/text/tinyshakespeare.txt", "data/chinese-poetry/test.csv", "data/chinese-poetry/train.csv"]
 
 CASES = [
     "", " ", "  ", "a", "hello world", "Hello, world!  Two  spaces.   Three   ",
@@ -80,15 +74,6 @@ def main():
         cases.append({"text": text, "ids": ids})
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases)
     (HERE / "cases.json").write_text(f"[\n{lines}\n]\n")
-
-    if len(sys.argv) > 1:
-        shared, golden = pathlib.Path(sys.argv[1]), {}
-        gpt2 = tiktoken_encoding(json.loads((shared / "tokenizers/gpt2/vocab.json").read_text()))
-        for name in SHARED_FILES:
-            text = (shared / name).read_bytes().decode()
-            ids = numpy.array(gpt2.encode_ordinary(text), dtype="<i4")
-            golden[name] = {"count": len(ids), "xxh3": xxhash.xxh3_64_hexdigest(ids.tobytes())}
-        (HERE / "shared.json").write_text(json.dumps(golden, indent=2) + "\n")
 
 
 main()

@@ -1,22 +1,18 @@
 #!/usr/bin/env python3
 """Makes the goldens of splits and of tokenizer.json's components with Hugging Face `tokenizers` and `regex`.
 
-    pip install tokenizers==0.23.3 regex==2026.11.15 numpy xxhash
-    ./make_zoo.py [folder with tokenizers/qwen3 and data]
+    pip install tokenizers==0.23.3 regex==2026.11.15
+    ./make_zoo.py
 
 splits.json: by pattern, texts and where their pieces end (in bytes)
 zoo.json: small tokenizers of many kinds, as tokenizer.json has them, with texts, their ids with and without special
           tokens, and the ids decoded; all byte-level ones share one vocabulary, which stands once, at the begin
-shared_qwen3.json: number and XXH3 of the ids of whole files, where the folder is given; those files are not committed
 """
 import json
 import pathlib
 import random
-import sys
 
-import numpy
 import regex
-import xxhash
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -177,20 +173,9 @@ def kinds():
     yield "no cuts, ignoring merges", characters(None, None, d.Sequence([d.Strip("t", 1, 0), d.Replace("e", "E"), d.Fuse(), d.Strip("o", 2, 1)]), ignore_merges=True)
 
 
-def qwen3(shared):
-    tokenizer, golden = Tokenizer.from_file(str(shared / "tokenizers/qwen3/tokenizer.json")), {}
-    tokenizer.encode_special_tokens = True
-    for name in ["data/text/tinyshakespeare.txt", "data/chinese-poetry/test.csv", "data/sft/alpaca_zh_demo.json"]:
-        ids = numpy.array(tokenizer.encode((shared / name).read_bytes().decode()).ids, dtype="<i4")
-        golden[name] = {"count": len(ids), "xxh3": xxhash.xxh3_64_hexdigest(ids.tobytes())}
-    (HERE / "shared_qwen3.json").write_text(json.dumps(golden, indent=2) + "\n")
-
-
 def main():
     global BYTES
     splits()
-    if len(sys.argv) > 1:
-        qwen3(pathlib.Path(sys.argv[1]))
     shared = train(models.BPE(), pre_tokenizers.Sequence([split(Regex(LLAMA3)), pre_tokenizers.ByteLevel(False, use_regex=False)]),
                    size=420, alphabet=pre_tokenizers.ByteLevel.alphabet())
     # Merges across what patterns cut, so that every cut shows.
