@@ -25,10 +25,18 @@ constexpr size_t kBufferBytes = size_t{1} << 20;
   throw IoError(cat(call, " ", path, ": ", std::generic_category().message(code)));
 }
 
+/// Opens, however often a signal comes in between, as it may on a file system of a network.
+int open_file(const std::string& path, int flags) {
+  for (;;) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+    if (fd >= 0 || errno != EINTR) return fd;
+  }
+}
+
 /// A descriptor closed on scope exit.
 class Descriptor {
  public:
-  Descriptor(const char* call, const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC)) {
+  Descriptor(const char* call, const std::string& path, int flags) : fd_(open_file(path, flags)) {
     if (fd_ < 0) fail(call, path);
   }
   ~Descriptor() { ::close(fd_); }
@@ -57,14 +65,14 @@ std::string folder_of(const std::string& path) {
 class RealFileSystem final : public FileSystem {
  public:
   int create(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0) fail("create", path);
     return fd;
   }
 
   int open_partial(const std::string& path) override {
     for (;;) {
-      const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+      const int fd = open_file(path, O_RDWR | O_CREAT | O_APPEND);
       if (fd < 0) fail("create", path);
       if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
         ::close(fd);
@@ -98,7 +106,8 @@ class RealFileSystem final : public FileSystem {
   }
 
   void close(int fd, const std::string& path) override {
-    if (::close(fd) != 0) fail("close", path);
+    // On Linux an interrupted close has closed; what it may not have written, a sync before it has.
+    if (::close(fd) != 0 && errno != EINTR) fail("close", path);
   }
 
   void rename(const std::string& from, const std::string& to) override {
@@ -124,6 +133,7 @@ class RealFileSystem final : public FileSystem {
     std::string folder = path;  // what is to be made may not exist yet: its nearest existing parent does
     struct statvfs info {};
     while (::statvfs(folder.c_str(), &info) != 0) {
+      if (errno == EINTR) continue;
       if (errno != ENOENT || folder == folder_of(folder)) fail("statvfs", folder);
       folder = folder_of(folder);
     }

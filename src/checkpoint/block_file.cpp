@@ -1,7 +1,6 @@
 #include "checkpoint/block_file.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 
 #include "base/error.h"
@@ -12,23 +11,29 @@ namespace trireme {
 
 namespace {
 
+/// Empty where the size is right.
+std::string wrong_size(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record) {
+  if (bytes.size() == record.size) return "";
+  return cat(path, ": expected ", record.size, " bytes, found ", bytes.size(), "; the file is ",
+             bytes.size() < record.size ? "cut short" : "too long");
+}
+
 void check_size(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record) {
-  if (bytes.size() != record.size)
-    throw IoError(cat(path, ": expected ", record.size, " bytes, found ", bytes.size(), "; the file is ",
-                      bytes.size() < record.size ? "cut short" : "too long"));
+  if (const std::string wrong = wrong_size(bytes, path, record); !wrong.empty()) throw IoError(wrong);
 }
 
-std::span<const std::byte> block_of(std::span<const std::byte> bytes, int64_t b) {
-  const uint64_t begin = static_cast<uint64_t>(b) * kBlockBytes;
-  return bytes.subspan(begin, std::min<uint64_t>(kBlockBytes, bytes.size() - begin));
+uint64_t begin_of(size_t block) { return block * kBlockBytes; }
+
+std::span<const std::byte> block_of(std::span<const std::byte> bytes, size_t b) {
+  return bytes.subspan(begin_of(b), std::min<uint64_t>(kBlockBytes, bytes.size() - begin_of(b)));
 }
 
-[[noreturn]] void throw_damaged(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record,
-                                int64_t b, const std::string& what) {
-  const std::span<const std::byte> block = block_of(bytes, b);
-  const uint64_t begin = static_cast<uint64_t>(b) * kBlockBytes;
-  throw IoError(cat(path, ": bytes ", begin, " to ", begin + block.size(), what, " are damaged: expected XXH3 ",
-                    hex(record.blocks[static_cast<size_t>(b)]), ", found ", hex(hash64(block))));
+/// Blocks [first, end) are not what they were; `what` they hold.
+std::string damaged(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, size_t first,
+                    size_t end, const std::string& what) {
+  return cat(path, ": bytes ", begin_of(first), " to ", std::min<uint64_t>(begin_of(end), bytes.size()), what,
+             " are damaged: expected XXH3 ", hex(record.blocks[first]), ", found ", hex(hash64(block_of(bytes, first))),
+             end - first > 1 ? " in the first of these blocks" : "");
 }
 
 }  // namespace
@@ -71,26 +76,38 @@ FileRecord BlockFile::finish() {
   return std::move(record_);
 }
 
-void check_blocks(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, ThreadPool* pool,
-                  const std::function<std::string(uint64_t begin, uint64_t end)>& describe) {
-  check_size(bytes, path, record);
-  const int64_t num_blocks = static_cast<int64_t>(record.blocks.size());
-  std::atomic<int64_t> first_bad{num_blocks};
+std::vector<std::string> damage_of_blocks(std::span<const std::byte> bytes, const std::string& path,
+                                          const FileRecord& record, ThreadPool* pool, const DescribeBytes& describe) {
+  if (std::string wrong = wrong_size(bytes, path, record); !wrong.empty()) return {std::move(wrong)};
+  const size_t num_blocks = record.blocks.size();
+  std::vector<uint8_t> bad(num_blocks, 0);
   const auto check = [&](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) {
-      if (hash64(block_of(bytes, b)) == record.blocks[static_cast<size_t>(b)]) continue;
-      for (int64_t seen = first_bad; b < seen && !first_bad.compare_exchange_weak(seen, b);) continue;
-      return;
-    }
+    for (size_t b = static_cast<size_t>(begin); b < static_cast<size_t>(end); ++b)
+      bad[b] = hash64(block_of(bytes, b)) != record.blocks[b];
   };
   if (pool != nullptr)
-    pool->parallel_for(num_blocks, 1, check);
+    pool->parallel_for(static_cast<int64_t>(num_blocks), 1, check);
   else
-    check(0, num_blocks, 0);
-  if (first_bad == num_blocks) return;
+    check(0, static_cast<int64_t>(num_blocks), 0);
 
-  const uint64_t begin = static_cast<uint64_t>(first_bad.load()) * kBlockBytes;
-  throw_damaged(bytes, path, record, first_bad, describe(begin, begin + block_of(bytes, first_bad).size()));
+  std::vector<std::string> texts;
+  for (size_t first = 0; first < num_blocks; ++first) {
+    size_t end = first;
+    while (end < num_blocks && bad[end] != 0) ++end;
+    if (end == first) continue;
+    const uint64_t last_byte = std::min<uint64_t>(begin_of(end), bytes.size());
+    texts.push_back(damaged(bytes, path, record, first, end, describe(begin_of(first), last_byte)));
+    if (num_blocks > 1 && end - first == num_blocks)
+      texts.back() += "; no block is as it was, so this may be another checkpoint's file";
+    first = end;
+  }
+  return texts;
+}
+
+void check_blocks(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, ThreadPool* pool,
+                  const DescribeBytes& describe) {
+  const std::vector<std::string> texts = damage_of_blocks(bytes, path, record, pool, describe);
+  if (!texts.empty()) throw IoError(texts[0]);
 }
 
 LazyBlocks::LazyBlocks(std::span<const std::byte> bytes, std::string path, const FileRecord& record)
@@ -104,9 +121,9 @@ void LazyBlocks::require(uint64_t begin, uint64_t end, std::string_view name) {
       const std::lock_guard lock(mutex_);
       if (checked_[b]) continue;
     }
-    const std::span<const std::byte> block = block_of(bytes_, static_cast<int64_t>(b));
+    const std::span<const std::byte> block = block_of(bytes_, b);
     if (hash64(block) != record_.blocks[b])
-      throw_damaged(bytes_, path_, record_, static_cast<int64_t>(b), cat(" (tensor ", name, ")"));
+      throw IoError(damaged(bytes_, path_, record_, b, b + 1, cat(" (tensor ", name, ")")));
     const std::lock_guard lock(mutex_);
     if (!checked_[b]) count_.checked += block.size();
     checked_[b] = true;

@@ -51,10 +51,16 @@ class BlockFile {
   std::vector<std::byte> buffer_;  // one block
 };
 
+/// What `describe(begin, end)` knows of these bytes of a file, to be added to a message.
+using DescribeBytes = std::function<std::string(uint64_t begin, uint64_t end)>;
+
 /// IoError where `bytes` are not what the record says: file, damaged bytes, expected and found hash, and what
-/// `describe(begin, end)` knows about the place.
+/// `describe` knows about the place. Of several damaged places it names the first.
 void check_blocks(std::span<const std::byte> bytes, const std::string& path, const FileRecord& record, ThreadPool* pool,
-                  const std::function<std::string(uint64_t begin, uint64_t end)>& describe);
+                  const DescribeBytes& describe);
+/// The same without an exception: a text for each run of damaged blocks, none where all is well.
+std::vector<std::string> damage_of_blocks(std::span<const std::byte> bytes, const std::string& path,
+                                          const FileRecord& record, ThreadPool* pool, const DescribeBytes& describe);
 
 /// What was read of a file: bytes that were asked for, and bytes of the blocks that had to be checked for them.
 struct ReadCount {

@@ -1,9 +1,11 @@
 #include "checkpoint/load.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
 #include "base/error.h"
+#include "base/strings.h"
 #include "checkpoint/save.h"
 #include "checkpoint/state_hash.h"
 
@@ -34,11 +36,31 @@ const StoredTensor& find(const Checkpoint::Tensors& tensors, const std::string& 
   return found->second;
 }
 
+Manifest parse_manifest_in(const std::string& folder) {
+  const std::string path = cat(folder, "/", kManifestName);
+  return parse_manifest(read_file(path, kMaxManifestBytes), path);
+}
+
+/// Files with tensors, or a list of such, that are none of the manifest's.
+std::vector<std::string> unknown_tensor_files(const std::string& folder, const Manifest& manifest) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const bool known = std::any_of(manifest.files.begin(), manifest.files.end(),
+                                   [&](const FileRecord& file) { return file.name == name; });
+    if (!known && (ends_with(name, ".safetensors") || ends_with(name, ".safetensors.index.json")))
+      found.push_back(cat(folder, "/", name, ": the manifest does not list it; it is of another checkpoint"));
+  }
+  if (error) found.push_back(cat("list ", folder, ": ", error.message()));
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 }  // namespace
 
 Manifest read_manifest(const std::string& folder) {
-  const std::string path = cat(folder, "/", kManifestName);
-  Manifest manifest = parse_manifest(read_file(path, kMaxManifestBytes), path);
+  Manifest manifest = parse_manifest_in(folder);
   for (const FileRecord& file : manifest.files) {
     const std::string name = cat(folder, "/", file.name);
     std::error_code error;
@@ -113,6 +135,29 @@ Hash128 Checkpoint::state_hash(ThreadPool* pool) const {
         sum.add(hash_box(name, tensor.shape, part.box, view, pool));
       }
   return sum;
+}
+
+std::vector<std::string> damage_of(const std::string& folder, ThreadPool* pool) {
+  std::vector<std::string> found;
+  try {
+    const Manifest manifest = parse_manifest_in(folder);
+    for (size_t f = 0; f < manifest.files.size(); ++f) {
+      const FileRecord& record = manifest.files[f];
+      const auto describe_bytes = [&](uint64_t begin, uint64_t end) { return describe(manifest, f, begin, end); };
+      try {
+        const MappedFile file(cat(folder, "/", record.name));
+        for (std::string& text : damage_of_blocks(file.bytes(), file.path(), record, pool, describe_bytes))
+          found.push_back(std::move(text));
+      } catch (const IoError& e) {
+        found.push_back(cat(e.what(), "; the manifest lists it"));
+      }
+    }
+    for (std::string& text : unknown_tensor_files(folder, manifest)) found.push_back(std::move(text));
+    if (found.empty()) verify_checkpoint(folder, pool);
+  } catch (const IoError& e) {
+    found.push_back(e.what());
+  }
+  return found;
 }
 
 Manifest verify_checkpoint(const std::string& folder, ThreadPool* pool) {

@@ -59,6 +59,10 @@ class Checkpoint {
 /// The manifest of `folder`, after a look at the files' sizes only. IoError where something is missing.
 Manifest read_manifest(const std::string& folder);
 
+/// All that is wrong with a checkpoint's folder, each with file and bytes: damage, missing files, tensor files that the
+/// manifest does not know (other tools would open them). Empty where verify_checkpoint would find nothing either.
+std::vector<std::string> damage_of(const std::string& folder, ThreadPool* pool);
+
 /// Checks all of a checkpoint, its state hash included, and returns the manifest. IoError says what is wrong.
 Manifest verify_checkpoint(const std::string& folder, ThreadPool* pool);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/numeric.h"
 #include "checkpoint/model_io.h"
 #include "device/memory.h"
@@ -118,6 +119,7 @@ class WeightExchange {
       message_.resize(static_cast<size_t>(elements * dtype_size(state_.weight_dtype)));
       const Tensor message(message_.data(), DType::u8, kCpu, {static_cast<int64_t>(message_.size())});
       if (mine) pack(disk, rows);
+      failpoint("checkpoint.exchange");
       if (mine && !writes(i)) ranks_.send(message, writers_[i]);
       if (!mine) ranks_.recv(message, static_cast<int>(r));
       if (writes(i)) unpack(whole, found->second[r], rows);
@@ -225,7 +227,9 @@ void BackgroundSave::start(const std::string& run_dir, int64_t step, RankState s
                            std::function<void()> after) {
   CHECK(!under_way(), "a save is under way");
   copy_pieces(state, pool);
+  failpoint("checkpoint.copied");
   error_ = nullptr;
+  busy_ = true;
   thread_ = std::thread([this, run_dir, step, state = std::move(state), after = std::move(after)] {
     try {
       saved_ = save_state(run_dir, step, state, fs_, nullptr, ranks_);
@@ -235,6 +239,7 @@ void BackgroundSave::start(const std::string& run_dir, int64_t step, RankState s
     } catch (...) {
       error_ = std::current_exception();
     }
+    busy_ = false;
   });
 }
 

@@ -3,6 +3,7 @@
 // the background, if asked: the state is copied, and a thread of its own does the rest.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -49,6 +50,8 @@ class BackgroundSave {
   std::optional<SavedCheckpoint> finish();
   /// Whether one has been started and not been asked for by finish().
   bool under_way() const { return thread_.joinable(); }
+  /// Whether finish() would wait.
+  bool busy() const { return busy_; }
 
   int64_t bytes() const { return copy_.bytes(); }
 
@@ -59,6 +62,7 @@ class BackgroundSave {
   FileSystem& fs_;
   Buffer copy_;
   std::thread thread_;
+  std::atomic<bool> busy_{false};
   SavedCheckpoint saved_;
   std::exception_ptr error_;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <random>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -37,29 +38,62 @@ std::optional<int64_t> step_of(std::string_view name) {
   return step;
 }
 
-/// Paths of the folders in `folder` (real ones, no links); none where it does not exist.
-std::vector<files::path> subfolders(const std::string& folder) {
-  std::vector<files::path> found;
+[[noreturn]] void fail(const char* call, const files::path& path, const std::error_code& error) {
+  throw IoError(cat(call, " ", path.string(), ": ", error.message()));
+}
+
+/// Whether there is anything of this name. IoError where that cannot be found out.
+bool is_there(const files::path& path) {
   std::error_code error;
-  for (files::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (it->symlink_status(error).type() == files::file_type::directory) found.push_back(it->path());
-  if (error && error != std::errc::no_such_file_or_directory)
-    throw IoError(cat("list ", folder, ": ", error.message()));
+  const bool found = files::exists(path, error);
+  if (error) fail("look for", path, error);
+  return found;
+}
+
+/// A real one, no link to one. IoError where that cannot be found out.
+bool is_folder(const files::directory_entry& entry) {
+  std::error_code error;
+  const files::file_type type = entry.symlink_status(error).type();
+  if (error && type != files::file_type::not_found) fail("look at", entry.path(), error);
+  return type == files::file_type::directory;
+}
+
+/// What is in `folder`, sorted; nothing where it does not exist.
+std::vector<files::directory_entry> entries_of(const files::path& folder) {
+  std::vector<files::directory_entry> found;
+  std::error_code error;
+  for (files::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) found.push_back(*it);
+  if (error && error != std::errc::no_such_file_or_directory) fail("list", folder, error);
   std::sort(found.begin(), found.end());
   return found;
 }
 
+std::vector<files::path> subfolders(const std::string& folder) {
+  std::vector<files::path> found;
+  for (const files::directory_entry& entry : entries_of(folder))
+    if (is_folder(entry)) found.push_back(entry.path());
+  return found;
+}
+
 void remove_tree(const files::path& folder, FileSystem& fs) {
-  std::vector<files::path> inside;
-  for (const files::directory_entry& entry : files::directory_iterator(folder)) inside.push_back(entry.path());
-  for (const files::path& path : inside) {
-    if (files::symlink_status(path).type() == files::file_type::directory)
-      remove_tree(path, fs);
+  for (const files::directory_entry& entry : entries_of(folder)) {
+    if (is_folder(entry))
+      remove_tree(entry.path(), fs);
     else
-      fs.remove(path.string());
+      fs.remove(entry.path().string());
     failpoint("checkpoint.removed_file");
   }
   fs.remove(folder.string());
+}
+
+/// Folders under names of ours with or without a manifest, the highest step first.
+std::vector<CheckpointFolder> list(const std::string& run_dir, bool with_manifest) {
+  std::vector<CheckpointFolder> found;
+  for (const files::path& path : subfolders(checkpoints_folder(run_dir)))
+    if (const auto step = step_of(path.filename().string()); step && is_there(path / kManifestName) == with_manifest)
+      found.push_back({path.string(), *step});
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
+  return found;
 }
 
 }  // namespace
@@ -72,18 +106,12 @@ std::string new_checkpoint_path(const std::string& run_dir, int64_t step) {
     char name[64];
     std::snprintf(name, sizeof name, "step-%09lld-%06x", static_cast<long long>(step), random() & 0xFFFFFF);
     std::string path = cat(checkpoints_folder(run_dir), "/", name);
-    if (!files::exists(path)) return path;
+    if (!is_there(path)) return path;
   }
 }
 
-std::vector<CheckpointFolder> list_checkpoints(const std::string& run_dir) {
-  std::vector<CheckpointFolder> found;
-  for (const files::path& path : subfolders(checkpoints_folder(run_dir)))
-    if (const auto step = step_of(path.filename().string()); step && files::exists(path / kManifestName))
-      found.push_back({path.string(), *step});
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.step > b.step; });
-  return found;
-}
+std::vector<CheckpointFolder> list_checkpoints(const std::string& run_dir) { return list(run_dir, true); }
+std::vector<CheckpointFolder> list_unfinished(const std::string& run_dir) { return list(run_dir, false); }
 
 std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool, Check check,
                                        const std::vector<std::string>& passed_over) {
@@ -130,7 +158,7 @@ void remove_leftovers(const std::string& run_dir, FileSystem& fs) {
     std::string name = path.filename().string();
     const bool trash = starts_with(name, kTrashPrefix);
     if (trash) name.erase(0, kTrashPrefix.size());
-    if (step_of(name) && (trash || !files::exists(path / kManifestName))) remove_tree(path, fs);
+    if (step_of(name) && (trash || !is_there(path / kManifestName))) remove_tree(path, fs);
   }
 }
 

@@ -30,6 +30,9 @@ std::string new_checkpoint_path(const std::string& run_dir, int64_t step);
 /// Those with a manifest, good or not; the highest step first. Empty where there are none.
 std::vector<CheckpointFolder> list_checkpoints(const std::string& run_dir);
 
+/// What killed saves left: folders under our own names without a manifest.
+std::vector<CheckpointFolder> list_unfinished(const std::string& run_dir);
+
 /// The one of the highest step that passes every check, if any; with Check::read, whose manifest and small files do.
 /// `passed_over`: paths that are not considered.
 std::optional<Checkpoint> newest_valid(const std::string& run_dir, const OnSkip& on_skip, ThreadPool* pool,

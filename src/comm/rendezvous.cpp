@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
 
@@ -57,6 +58,7 @@ void introduce(const Fd& socket, const WorldOptions& options, const Card& card, 
   hello.card = card;
   hello.proof = proof(options.secret, "caller", greeting.nonce, hello.nonce, bytes_of(card));
   send_all(socket, bytes_of(hello), deadline);
+  failpoint("rendezvous.hello");
   Digest answer;
   recv_all(socket, writable_bytes_of(answer), deadline);
   if (!equal_digests(answer, proof(options.secret, "called", hello.nonce, greeting.nonce, bytes_of(card))))
@@ -166,6 +168,7 @@ class Door {
                         size, " here; all must be started with the same WORLD_SIZE"));
     if (roster_.control[static_cast<size_t>(rank)])
       throw IoError(cat("rendezvous: two processes came as rank ", rank, "; each must have its own RANK"));
+    failpoint("rendezvous.admit");
     set(card.address, peer_address(caller.socket));
     send_all(caller.socket, welcome(caller.hello, options_, caller.nonce), caller.deadline);
     roster_.cards[static_cast<size_t>(rank)] = card;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/failpoint.h"
 #include "base/numeric.h"
 #include "comm/process_group.h"
 #include "comm/sums.h"
@@ -114,6 +115,7 @@ class SharedGroup final : public ProcessGroup {
 
   /// Returns when every member has come here as often as this one.
   void meet(const char* what) {
+    failpoint("collective.enter");
     const uint64_t times = ++met_;
     lane(rank_).met.store(times, std::memory_order_release);
     for (int r = 0; r < size(); ++r)
@@ -124,6 +126,7 @@ class SharedGroup final : public ProcessGroup {
       world_.wait([&] { return theirs.load(std::memory_order_acquire) >= times; },
                   [&] { return cat(world_.name(world_rank(r)), " in ", what); });
     }
+    failpoint("collective.met");
   }
 
   std::vector<const float*>& sources_of(float) { return floats_; }
@@ -177,6 +180,7 @@ ProcessGroup::ProcessGroup(ProcessWorld& world, std::vector<int> ranks, uint64_t
 void ProcessGroup::send(const Tensor& t, int to) {
   if (skip(t)) return;
   CHECK(t.contiguous(), "send of ", t.str());
+  failpoint("collective.send");
   world_.post(world_rank(to), 2 * lane_, bytes_at(t));
 }
 

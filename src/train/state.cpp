@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
+
 namespace trireme {
 namespace {
 
@@ -60,6 +62,7 @@ void restore_state(Engine& engine, const Checkpoint& checkpoint) {
   });
   engine.param_store().updated();
   engine.weights_changed();
+  failpoint("restore.weights");
   do_together(*engine.groups().world, [&] { read_optimizer(checkpoint, optimizer_pieces(engine)); });
 }
 

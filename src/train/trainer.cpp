@@ -246,17 +246,27 @@ void Trainer::report(const SavedCheckpoint& saved, int64_t step, double seconds)
                  saved.state_hash.str(), ")"));
 }
 
-/// Leaves what checkpoint.keep_last asks for and nothing of saves that were killed.
+/// Leaves what checkpoint.keep_last asks for and nothing of saves that were killed. What cannot be deleted stays.
 void Trainer::tidy(ThreadPool* pool) {
-  remove_leftovers(config_.run_dir, real_file_system());
   const auto skipped = [](const std::string& path, const std::string& reason) {
     log_warn(cat(path, " does not count as a good checkpoint: ", reason));
   };
-  apply_retention(config_.run_dir, config_.checkpoint.keep_last, skipped, real_file_system(), pool);
+  try {
+    remove_leftovers(config_.run_dir, real_file_system());
+    apply_retention(config_.run_dir, config_.checkpoint.keep_last, skipped, real_file_system(), pool);
+  } catch (const IoError& e) {
+    log_warn(cat("older checkpoints stay: ", e.what()));
+  }
 }
 
-/// A failed save costs no training, until it happens again. In the background it is known when the next one is due.
+/// A failed save costs no training, until it happens again. In the background it is known when the next one is due,
+/// which is left out where the one before is still being written on any rank: training waits for no disk.
 void Trainer::save_or_warn() {
+  if (background_ && groups_.world->all_reduce(background_->busy() ? 1.0 : 0.0, ReduceOp::max) > 0) {
+    if (first_rank())
+      log_warn(cat("step ", step_, ": no checkpoint: the one of step ", pending_step_, " is still being written"));
+    return;
+  }
   or_warn(&Trainer::collect);
   or_warn(&Trainer::save);
 }

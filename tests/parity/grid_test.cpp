@@ -165,7 +165,7 @@ TEST(Grid, EveryLayoutTrainsLikeOneRank) {
                                     bound(references.shape.models[c.model], micro_batches));
     table.add(c, v);
   }
-  std::printf("%zu of %zu layouts over 1, 2, 4 and 8 thread ranks, relative to one rank; at most %.2f of the bound\n",
+  std::printf("  %zu of %zu layouts over 1, 2, 4 and 8 thread ranks, relative to one rank; at most %.2f of the bound\n",
               cases.size(), all.size(), nearest);
   table.print();
 }

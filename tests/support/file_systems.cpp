@@ -63,7 +63,10 @@ void ForwardingFileSystem::require_space(const std::string& path, uint64_t bytes
 void FailingFileSystem::before(const std::string& call, const std::string& path) {
   const int64_t now = calls_++;
   if (now != fail_at_ && !(dead_ && now > fail_at_)) return;
-  if (failed_.empty()) failed_ = call;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failed_.empty()) failed_ = call;
+  }
   throw IoError(cat(call, " ", path, ": ", reason_));
 }
 
@@ -74,48 +77,53 @@ void FailingFileSystem::write(int fd, std::span<const std::byte> bytes, const st
 
 int RecordingFileSystem::create(const std::string& path) {
   const int fd = ForwardingFileSystem::create(path);
-  log_.push_back({"create", path, "", "", fd});
+  add({"create", path, "", "", fd});
   return fd;
 }
 int RecordingFileSystem::open_partial(const std::string& path) {
   const bool there = std::filesystem::exists(path);
   const int fd = ForwardingFileSystem::open_partial(path);
-  log_.push_back({there ? "open" : "create", path, "", "", fd});
+  add({there ? "open" : "create", path, "", "", fd});
   return fd;
 }
 void RecordingFileSystem::truncate(int fd, uint64_t size, const std::string& path) {
   ForwardingFileSystem::truncate(fd, size, path);
-  log_.push_back({"truncate", path, "", "", fd, size});
+  add({"truncate", path, "", "", fd, size});
 }
 void RecordingFileSystem::write(int fd, std::span<const std::byte> bytes, const std::string& path) {
   ForwardingFileSystem::write(fd, bytes, path);
-  log_.push_back({"write", path, "", {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fd});
+  add({"write", path, "", {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, fd});
 }
 void RecordingFileSystem::sync(int fd, const std::string& path) {
   if (skip_ == "fsync") return;
   ForwardingFileSystem::sync(fd, path);
-  log_.push_back({"fsync", path, "", "", fd});
+  add({"fsync", path, "", "", fd});
 }
 void RecordingFileSystem::close(int fd, const std::string& path) {
+  add({"close", path, "", "", fd});  // before another thread can open a file under this number
   ForwardingFileSystem::close(fd, path);
-  log_.push_back({"close", path, "", "", fd});
 }
 void RecordingFileSystem::rename(const std::string& from, const std::string& to) {
   ForwardingFileSystem::rename(from, to);
-  log_.push_back({"rename", from, to, "", -1});
+  add({"rename", from, to, "", -1});
 }
 void RecordingFileSystem::make_directory(const std::string& path) {
   ForwardingFileSystem::make_directory(path);
-  log_.push_back({"make folder", path, "", "", -1});
+  add({"make folder", path, "", "", -1});
 }
 void RecordingFileSystem::sync_directory(const std::string& path) {
   if (skip_ == "fsync folder") return;
   ForwardingFileSystem::sync_directory(path);
-  log_.push_back({"fsync folder", path, "", "", -1});
+  add({"fsync folder", path, "", "", -1});
 }
 void RecordingFileSystem::remove(const std::string& path) {
   ForwardingFileSystem::remove(path);
-  log_.push_back({"remove", path, "", "", -1});
+  add({"remove", path, "", "", -1});
+}
+
+void RecordingFileSystem::add(Call call) {
+  const std::lock_guard lock(mutex_);
+  log_.push_back(std::move(call));
 }
 
 namespace {
@@ -142,7 +150,7 @@ class Disk {
     if (call.name == "remove") change(call.path, nullptr);
     if (call.name == "make folder") make_folders(call.path);
     if (call.name == "fsync") {
-      Node& file = *open_[call.fd];
+      Node& file = call.fd < 0 ? *find(call.path) : *open_[call.fd];
       for (const std::string& bytes : file.writes) file.synced += bytes;
       file.writes.clear();
     }
@@ -228,10 +236,13 @@ class Disk {
   static std::string content(const Node& file, std::mt19937_64& random) {
     std::string bytes = file.synced;
     for (const std::string& write : file.writes) {
-      switch (random() % 4) {
+      switch (random() % 5) {
         case 0: bytes += write; break;
         case 1: return bytes;  // neither this nor what follows reached the disk
         case 2: bytes += std::string(write.size(), '\0'); break;
+        case 3:  // the size did, and the blocks hold what some other file left there
+          for (size_t i = 0; i < write.size(); ++i) bytes += static_cast<char>(random());
+          break;
         default: {  // the first sectors only; the size may already count the rest
           const size_t kept = std::min(write.size(), random() % (write.size() / 512 + 1) * 512);
           bytes += write.substr(0, kept) + std::string(random() % 2 ? write.size() - kept : 0, '\0');
@@ -249,12 +260,17 @@ class Disk {
 
 }  // namespace
 
-void RecordingFileSystem::crash_image(const std::string& root, size_t num_calls, const std::string& image,
-                                      std::mt19937_64& random) const {
+void crash_image(const std::vector<RecordingFileSystem::Call>& log, const std::string& root, size_t num_calls,
+                 const std::string& image, std::mt19937_64& random) {
   Disk disk(root);
-  for (size_t i = 0; i < num_calls; ++i) disk.apply(log_[i]);
+  for (size_t i = 0; i < num_calls; ++i) disk.apply(log[i]);
   std::filesystem::remove_all(image);
   disk.write_image(image, random);
+}
+
+void RecordingFileSystem::crash_image(const std::string& root, size_t num_calls, const std::string& image,
+                                      std::mt19937_64& random) const {
+  testing::crash_image(log_, root, num_calls, image, random);
 }
 
 }  // namespace trireme::testing

@@ -55,6 +55,12 @@ class Child {
   pid_t pid() const { return pid_; }
   void kill(int signal) const { ::kill(pid_, signal); }
 
+  /// Whether it has not ended yet.
+  bool running() const {
+    siginfo_t info = {};
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+  }
+
   /// Until it has stopped itself; false where it ended instead.
   bool wait_stopped() {
     int status = 0;

@@ -145,7 +145,7 @@ TEST(State, FromTensorAndPipelineToZero3ToOneProcess) {
   const Saved a = train_and_save(model, {"tensor=2, pipeline=2", {.pp = 2, .tp = 2}}, dir.path("a"));
   const Saved b = load_and_save(model, {"data=4, zero=3", {.dp = 4}, 3}, a.checkpoint.path, dir.path("b"));
   const Saved c = load_and_save(model, {"one rank"}, b.checkpoint.path, dir.path("c"));
-  std::printf("state hash and next loss: tensor=2 x pipeline=2 %s %.9f, ZeRO-3 over 4 %s %.9f, one process %s %.9f\n",
+  std::printf("  state hash and next loss: tensor=2 x pipeline=2 %s %.9f, ZeRO-3 over 4 %s %.9f, one process %s %.9f\n",
               a.checkpoint.state_hash.str().c_str(), a.next_loss, b.checkpoint.state_hash.str().c_str(), b.next_loss,
               c.checkpoint.state_hash.str().c_str(), c.next_loss);
   EXPECT_EQ(a.checkpoint.state_hash, b.checkpoint.state_hash);
@@ -339,7 +339,7 @@ TEST(BackgroundSave, TrainingStallsForOneCopyOfTheState) {
       stall = std::min(stall, seconds([&] { background.start(dir.path(), i, r.state(), r.pool); }));
       background.finish();
     }
-    std::printf("state of %.1f MB: copied in %.2f ms, training stalled %.2f ms\n", static_cast<double>(bytes) / 1e6,
+    std::printf("  state of %.1f MB: copied in %.2f ms, training stalled %.2f ms\n", static_cast<double>(bytes) / 1e6,
                 copy * 1e3, stall * 1e3);
     EXPECT_LT(stall, 1.1 * copy + 5e-4);  // and what a thread's start takes
   });
