@@ -1,5 +1,6 @@
-// bench_gpu: training steps of a preset on the first GPU with random tokens, clipping and AdamW in the step; one JSON
-// line, and with --profile the time of each kind of op.
+// bench_gpu: training steps of a preset on the first GPU with random tokens, clipping and AdamW in the step, ours and
+// PyTorch's in one run (ours, the peer twice, ours); one JSON line a program, and with --profile the time of each kind
+// of our ops.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -7,11 +8,13 @@
 
 #include "app/cli.h"
 #include "app/commands.h"
+#include "app/pick_device.h"
 #include "app/standard_io.h"
 #include "app/version.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "peer.h"
 #include "synthetic_training.h"
 #include "train/gemm_rate.h"
 
@@ -22,8 +25,9 @@ constexpr double kPeakFlops = 989.5e12;  // bf16, dense, by the datasheet of H10
 
 struct BenchOptions {
   std::string model = "gpt2-124m", dtype = "bfloat16", out, commit = "unknown", command;
+  std::string python, peer = "bench/peers/torch_gpu_train.py", mode = "compile";
   int64_t vocab = 0, micro_batch = 64, length = 1024, micro_batches = 1, steps = 20, warmup = 5;
-  bool profile = false;
+  bool profile = false, deterministic = false, untied = false;
 };
 
 EngineConfig engine_config(const BenchOptions& o) {
@@ -40,6 +44,8 @@ EngineConfig engine_config(const BenchOptions& o) {
   c.micro_batches = static_cast<int>(o.micro_batches);
   c.seed = 1;
   c.device = {DeviceKind::cuda, 0};
+  c.gpu = {.deterministic = o.deterministic, .cache_folder = user_cache_folder()};
+  c.model.tie_word_embeddings = c.model.tie_word_embeddings && !o.untied;
   return c;
 }
 
@@ -69,7 +75,98 @@ void print_profile(Engine& engine, SyntheticTraining& training) {
   std::fprintf(stderr, "%-24s %6s %9.3f\n", "all", "", total);
 }
 
-int run(std::vector<std::string> words) {
+/// Times of one program in milliseconds, and what is said of it in its row.
+struct Contestant {
+  Json facts = Json::object();
+  std::vector<double> times;
+};
+
+/// Warms an engine up and adds the times of `steps` steps. The engine is gone afterwards: the peer needs its memory.
+void run_ours(const BenchOptions& o, Contestant& ours) {
+  const EngineConfig config = engine_config(o);
+  ThreadPool pool;
+  const CudaMemory before = cuda_memory(0);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto seconds = [](auto from) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
+  };
+  SyntheticTraining training(config, pool);
+  Engine& engine = training.engine();
+  log_info(engine.memory_plan().str());
+  double loss = 0;
+  for (int64_t i = 0; i < o.warmup; ++i) {
+    loss = training.step();
+    log_info(cat("warm-up step ", i + 1, ": loss ", loss, ", ", seconds(begin), " s since the start"));
+  }
+  for (int64_t i = 0; i < o.steps; ++i) {
+    const auto from = std::chrono::steady_clock::now();
+    loss = training.step();
+    ours.times.push_back(1e3 * seconds(from));
+  }
+  const CudaMemory after = cuda_memory(0);
+  const MemoryPlan& plan = engine.memory_plan();
+  ours.facts["program"] = "trireme";
+  ours.facts["version"] = std::string(kVersion);
+  ours.facts["mfu_flops"] =
+      causal_flops_per_token(config, plan.num_parameters) * static_cast<double>(config.tokens() * config.micro_batches);
+  ours.facts["plan_gib"] = static_cast<double>(plan.total()) / 0x1p30;
+  ours.facts["peak_memory_gib"] = static_cast<double>(before.free - after.free) / 0x1p30;
+  ours.facts["loss"] = loss;
+  ours.facts["gemm_tflops_of_run"] = measure_gemm_rate(engine.ctx(), config.precision.param_dtype) / 1e12;
+  if (o.profile) print_profile(engine, training);
+}
+
+Json row_of(const BenchOptions& o, Contestant& c, const Json& ours) {
+  std::sort(c.times.begin(), c.times.end());
+  const auto at = [&](size_t part) { return c.times[c.times.size() * part / 10]; };
+  const double tokens = static_cast<double>(o.micro_batch * o.length * o.micro_batches);
+  Json row = Json::object();
+  row["bench"] = "train_gpu";
+  row["workload"] = o.model;
+  for (const char* key : {"program", "version"}) row[key] = c.facts.at(key);
+  row["commit"] = o.commit;
+  row["command"] = o.command;
+  row["device"] = cuda_device_name(0);
+  row["gpus"] = int64_t{1};
+  row["precision"] = o.dtype;
+  row["micro_batch"] = o.micro_batch;
+  row["sequence_length"] = o.length;
+  row["tokens_per_step"] = static_cast<int64_t>(tokens);
+  row["tokens_per_second"] = 1e3 * tokens / at(5);
+  row["ms_p10"] = at(1);
+  row["ms_p50"] = at(5);
+  row["ms_p90"] = at(9);
+  row["steps"] = static_cast<int64_t>(c.times.size());
+  row["mfu_causal"] = 1e3 * ours.at("mfu_flops").as_real() / at(5) / kPeakFlops;
+  row["gemm_tflops_of_run"] = ours.at("gemm_tflops_of_run");
+  for (const char* key : {"plan_gib", "peak_memory_gib", "loss"})
+    if (const Json* value = c.facts.find(key)) row[key] = *value;
+  return row;
+}
+
+/// Ours, the peer twice, ours: a drift of the machine meets both alike.
+int run(const BenchOptions& o) {
+  Contestant ours, theirs;
+  run_ours(o, ours);
+  if (!o.python.empty()) {
+    {
+      Peer peer({o.python, o.peer, o.model, cat(o.micro_batch), cat(o.length), cat(o.micro_batches), o.mode});
+      for (int turn = 0; turn < 2; ++turn)
+        for (const double ms : peer.run(static_cast<int>(o.steps))) theirs.times.push_back(ms);
+      theirs.facts = peer.facts();
+    }
+    run_ours(o, ours);
+  }
+  for (Contestant* c : {&ours, &theirs}) {
+    if (c->times.empty()) continue;
+    const Json row = row_of(o, *c, ours.facts);
+    print(row.dump() + "\n");
+    if (!o.out.empty()) write_file(o.out, (std::filesystem::exists(o.out) ? read_file(o.out) : "") + row.dump() + "\n");
+  }
+  return kDone;
+}
+
+int run_words(std::vector<std::string> words) {
   BenchOptions o;
   for (const std::string& word : words) o.command += (o.command.empty() ? "bench_gpu " : " ") + word;
   CommandLine line("bench_gpu", "Training speed of a preset on the first GPU.", std::move(words));
@@ -79,62 +176,20 @@ int run(std::vector<std::string> words) {
   line.option("--micro-batch", o.micro_batch, "sequences at once");
   line.option("--length", o.length, "tokens of a sequence");
   line.option("--micro-batches", o.micro_batches, "of a step");
+  line.flag("--untied", o.untied, "an own matrix for the output, whatever the preset says");
+  line.flag("--deterministic", o.deterministic, "as train.deterministic");
   line.option("--steps", o.steps, "timed steps");
   line.option("--warmup", o.warmup, "steps before them");
   line.flag("--profile", o.profile, "print where the time of a step goes");
   line.option("--commit", o.commit, "of this program, for the row");
+  line.option("--python", o.python, "interpreter of the peer; without it ours runs alone");
+  line.option("--peer", o.peer, "the peer's program");
+  line.option("--mode", o.mode, "of the peer: compile or eager");
   line.option("--out", o.out, "file to which the row is appended");
-  line.example("bench_gpu --model gpt2-124m --vocab 50304 --micro-batch 64 --profile");
+  line.example("bench_gpu --model gpt2-124m --vocab 50304 --micro-batch 64 --python python3");
   if (!line.parse()) return kDone;
 
-  const EngineConfig config = engine_config(o);
-  ThreadPool pool;
-  const CudaMemory before = cuda_memory(0);
-  SyntheticTraining training(config, pool);
-  Engine& engine = training.engine();
-  log_info(engine.memory_plan().str());
-  double loss = 0;
-  for (int64_t i = 0; i < o.warmup; ++i) log_info(cat("warm-up step ", i + 1, ": loss ", training.step()));
-  std::vector<double> times;
-  for (int64_t i = 0; i < o.steps; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    loss = training.step();
-    times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  const CudaMemory after = cuda_memory(0);
-  std::sort(times.begin(), times.end());
-  const double seconds = times[times.size() / 2];
-  const double tokens = static_cast<double>(config.tokens() * config.micro_batches);
-
-  Json row = Json::object();
-  row["bench"] = "train_gpu";
-  row["workload"] = o.model;
-  row["program"] = "trireme";
-  row["version"] = std::string(kVersion);
-  row["commit"] = o.commit;
-  row["command"] = o.command;
-  row["device"] = cuda_device_name(0);
-  row["gpus"] = int64_t{1};
-  row["precision"] = o.dtype;
-  row["micro_batch"] = o.micro_batch;
-  row["sequence_length"] = o.length;
-  row["tokens_per_step"] = static_cast<int64_t>(tokens);
-  row["tokens_per_second"] = tokens / seconds;
-  row["ms_p10"] = 1e3 * times[times.size() / 10];
-  row["ms_p50"] = 1e3 * seconds;
-  row["ms_p90"] = 1e3 * times[times.size() * 9 / 10];
-  row["mfu_causal"] =
-      causal_flops_per_token(config, engine.memory_plan().num_parameters) * tokens / seconds / kPeakFlops;
-  row["plan_gib"] = static_cast<double>(engine.memory_plan().total()) / 0x1p30;
-  row["peak_memory_gib"] = static_cast<double>(before.free - after.free) / 0x1p30;
-  row["loss"] = loss;
-  const double gemm = measure_gemm_rate(engine.ctx(), config.precision.param_dtype);
-  row["gemm_tflops_of_run"] = gemm / 1e12;
-  row["share_of_gemm_rate"] = engine.memory_plan().model_flops / seconds / gemm;
-  print(row.dump() + "\n");
-  if (!o.out.empty()) write_file(o.out, (std::filesystem::exists(o.out) ? read_file(o.out) : "") + row.dump() + "\n");
-  if (o.profile) print_profile(engine, training);
-  return kDone;
+  return run(o);
 }
 
 }  // namespace
@@ -142,7 +197,7 @@ int run(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   try {
-    return trireme::run({argv + 1, argv + argc});
+    return trireme::run_words({argv + 1, argv + argc});
   } catch (const std::exception& e) {
     std::fprintf(stderr, "bench_gpu: %s\n", e.what());
     return 1;

@@ -1,23 +1,27 @@
 #include "app/pick_device.h"
 
+#include <cstdlib>
+
 #include "base/error.h"
 #include "device/cuda.h"
 
 namespace trireme {
 
-std::string_view no_gpu_reason() {
-  if (!built_with_cuda()) return "this trireme was built without CUDA (build it with the preset 'cuda')";
-  return cuda_device_count() > 0 ? "" : "no usable GPU was found (is a driver for CUDA 13 installed?)";
-}
-
 Device pick_device(std::string_view word) {
   constexpr Device kGpu{DeviceKind::cuda, 0};
   if (word == "cpu") return kCpu;
   if (word != "auto" && word != "cuda") throw ConfigError(cat("--device is '", word, "', expected auto, cpu or cuda"));
-  const std::string_view reason = no_gpu_reason();
+  const std::string reason = cuda_problem();
   if (reason.empty()) return kGpu;
   if (word == "cuda") throw ConfigError(cat("--device cuda: ", reason, "; use --device cpu"));
   return kCpu;
+}
+
+std::string user_cache_folder() {
+  if (const char* own = std::getenv("TRIREME_CACHE")) return own;
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != 0) return cat(cache, "/trireme");
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != 0) return cat(home, "/.cache/trireme");
+  return "";
 }
 
 }  // namespace trireme

@@ -1,6 +1,7 @@
 // Which device a command runs on.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "device/device.h"
@@ -11,7 +12,8 @@ namespace trireme {
 /// that is not there, with the reason.
 Device pick_device(std::string_view word);
 
-/// Why a GPU cannot be used; empty where one can.
-std::string_view no_gpu_reason();
+/// Where what was tuned for a GPU outlives the process: $TRIREME_CACHE, else $XDG_CACHE_HOME/trireme, else
+/// ~/.cache/trireme. Empty, and nothing is kept, where TRIREME_CACHE is empty or none of them is set.
+std::string user_cache_folder();
 
 }  // namespace trireme

@@ -65,6 +65,9 @@ void add_training(Fields& out, RunConfig& c) {
   out.push_back(integer_field("train.seed", c.train.seed, at_least(0), "Seed of initial values and dropout."));
   out.push_back(
       integer_field("train.threads", c.train.threads, {0, 1024}, "CPU threads; 0: one for each available core."));
+  out.push_back(flag_field("train.deterministic", c.train.deterministic,
+                           "The same bits from every run of a recipe on one kind of GPU, at some cost of speed; a CPU "
+                           "gives them always."));
   out.push_back(real_field("train.spike_z_score", c.train.spike_z_score, at_least(0),
                            "Skip a step whose loss lies this many standard deviations above the recent mean; 0: "
                            "never."));

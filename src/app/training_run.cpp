@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "app/make_data.h"
+#include "app/pick_device.h"
 #include "app/standard_io.h"
 #include "app/version.h"
 #include "base/failpoint.h"
@@ -82,6 +83,7 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   e.micro_batches = static_cast<int>(c.data.global_batch_size / (c.data.micro_batch_size * c.parallel.data));
   e.seed = static_cast<uint64_t>(c.train.seed);
   e.device = {c.device.value_or(DeviceKind::cpu), 0};
+  e.gpu = {.deterministic = c.train.deterministic, .cache_folder = user_cache_folder()};
   return e;
 }
 

@@ -3,10 +3,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "app/pick_device.h"
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/token_tables.h"
+#include "device/cuda.h"
 #include "optim/schedule.h"
 #include "tokenizer/folder.h"
 #include "train/layout_rules.h"
@@ -104,8 +104,8 @@ void check_layout(Problems& problems, const RunConfig& c, const ModelConfig& mod
   if (p.sequence_parallel && p.tensor == 1) {
     add(problems, "parallel.sequence_parallel has no effect with parallel.tensor = 1; set it to false");
   }
-  if (c.device == DeviceKind::cuda && !no_gpu_reason().empty()) {
-    add(problems, "device: cuda, but ", no_gpu_reason(), "; set device: cpu");
+  if (c.device == DeviceKind::cuda && !cuda_problem().empty()) {
+    add(problems, "device: cuda, but ", cuda_problem(), "; set device: cpu");
   }
   if (c.device == DeviceKind::cuda && world_size > 1) {
     add(problems, "device: cuda with ", world_size,

@@ -15,6 +15,8 @@ bool built_with_cuda();
 
 /// Number of usable GPUs; 0 where this binary has no CUDA or the machine no driver.
 int cuda_device_count();
+/// Why there is none, and what to do about it; empty where there is one.
+std::string cuda_problem();
 
 /// Memory of one GPU in bytes, as the driver says now.
 struct CudaMemory {
@@ -41,8 +43,13 @@ struct CudaContextDeleter {
 };
 using CudaContextPtr = std::unique_ptr<CudaContext, CudaContextDeleter>;
 
+struct CudaOptions {
+  bool deterministic = false;  // the same bits in every process: nothing is chosen by trying, nothing added by atomics
+  std::string cache_folder;    // where what was tuned outlives the process; empty: nowhere
+};
+
 /// Null for a device that is not a GPU. DeviceError where the GPU cannot be used.
-CudaContextPtr make_cuda_context(Device device);
+CudaContextPtr make_cuda_context(Device device, const CudaOptions& options = {});
 /// Returns when all ops asked for are done; an error of any of them shows here. Does nothing for null.
 void cuda_synchronize(CudaContext* context);
 

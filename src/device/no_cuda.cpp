@@ -11,6 +11,7 @@ namespace {
 
 bool built_with_cuda() { return false; }
 int cuda_device_count() { return 0; }
+std::string cuda_problem() { return "this trireme was built without CUDA (build it with the preset 'cuda')"; }
 CudaMemory cuda_memory(int) { fail(); }
 std::string cuda_device_name(int) { fail(); }
 void* cuda_allocate(int, int64_t) { fail(); }
@@ -20,7 +21,7 @@ void cuda_copy(Device, void*, Device, const void*, int64_t) { fail(); }
 void cuda_copy_rows(Device, void*, int64_t, Device, const void*, int64_t, int64_t, int64_t) { fail(); }
 
 void CudaContextDeleter::operator()(CudaContext*) const noexcept {}
-CudaContextPtr make_cuda_context(Device device) {
+CudaContextPtr make_cuda_context(Device device, const CudaOptions&) {
   if (device.kind == DeviceKind::cuda) fail();
   return nullptr;
 }

@@ -89,7 +89,7 @@ double sum_squares(Ctx& ctx, std::span<const Tensor> xs) {
   if (on_gpu) {
     scope.emplace(*ctx.temp);
     sum = ctx.temp->take(DType::f64, {1});
-    partial = ctx.temp->take(DType::f64, {cuda::kSumSquaresParts});
+    partial = ctx.temp->take(DType::f64, {cuda::sum_squares_parts(xs)});
   }
   if (!begin_op(ctx, op, cost) || xs.empty()) return 0;
   if (!on_gpu) {
@@ -97,7 +97,7 @@ double sum_squares(Ctx& ctx, std::span<const Tensor> xs) {
     for (const Tensor& x : xs) total += cpu::sum_squares(ctx, x);
     return total;
   }
-  for (const Tensor& x : xs) cuda::sum_squares(ctx, sum, partial, x, &x != xs.data());
+  cuda::sum_squares(ctx, sum, partial, xs);
   return download(sum);
 }
 

@@ -33,7 +33,7 @@ void copy(Ctx&, const Tensor&, const Tensor&) { fail(); }
 void add(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 void scale(Ctx&, const Tensor&, float) { fail(); }
 void dropout(Ctx&, const Tensor&, const Tensor&, const DropoutArgs&) { fail(); }
-void sum_squares(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
+void sum_squares(Ctx&, const Tensor&, const Tensor&, std::span<const Tensor>) { fail(); }
 void find_nonfinite(Ctx&, const Tensor&, const Tensor&) { fail(); }
 
 void embedding_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool) { fail(); }

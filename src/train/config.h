@@ -6,11 +6,12 @@
 namespace trireme {
 
 struct TrainConfig {
-  int64_t max_steps = 1000;   // optimizer steps of the whole run
-  int64_t seed = 1;           // of initial values and dropout
-  int64_t threads = 0;        // CPU threads; 0: one for each available core
-  double spike_z_score = 0;   // skip a step whose loss lies this many deviations above the mean; 0: never
-  int64_t spike_window = 64;  // steps over which that mean and deviation are taken
+  int64_t max_steps = 1000;    // optimizer steps of the whole run
+  int64_t seed = 1;            // of initial values and dropout
+  int64_t threads = 0;         // CPU threads; 0: one for each available core
+  bool deterministic = false;  // the same bits from the same run, whatever is faster; a CPU always does so
+  double spike_z_score = 0;    // skip a step whose loss lies this many deviations above the mean; 0: never
+  int64_t spike_window = 64;   // steps over which that mean and deviation are taken
 
   bool operator==(const TrainConfig&) const = default;
 };

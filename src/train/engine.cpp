@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "params/init.h"
 #include "train/layout_rules.h"
+#include "train/memory_check.h"
 
 namespace trireme {
 namespace {
@@ -69,18 +70,6 @@ RunnerOptions runner_options(const EngineConfig& c, const Groups& groups, CudaCo
 /// Micro-batches that are on a GPU at once: those of a step, or the one of an evaluation.
 DeviceBatches make_device_batches(const EngineConfig& c, const Groups& groups, Device device) {
   return {device, std::max(1, c.micro_batches), context_shape(c, groups).tokens()};
-}
-
-void require_memory(const MemoryPlan& plan, Device device) {
-  if (device.kind != DeviceKind::cuda) return;
-  constexpr int64_t kLibraries = int64_t{1} << 30;  // what cuBLAS and cuDNN take for themselves
-  const CudaMemory memory = cuda_memory(device.index);
-  if (plan.total() + kLibraries <= memory.free) return;
-  const auto gib = [](int64_t bytes) { return cat(number(static_cast<double>(bytes) / 0x1p30, 4), " GiB"); };
-  throw ConfigError(cat("this run needs ", gib(plan.total()), " and about 1 GiB for libraries; GPU ", device.index,
-                        " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
-                        gib(memory.total), ". Lower data.micro_batch_size or set memory.recompute=block\n",
-                        plan.str()));
 }
 
 /// Calls fn with a micro-batch of this rank for planning: meta tensors, one segment a sample.
@@ -155,12 +144,12 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
     : config_(config),
       groups_(groups),
       pool_(pool),
-      cuda_(make_cuda_context(config.device)),
+      cuda_(make_cuda_context(config.device, config.gpu)),
       model_(make_model(config, groups, config.device)),
       scaler_(config.precision) {
   layout_.emplace(make_layout(model_, config, groups));
   plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
-  require_memory(plan_, config.device);
+  if (config.device.kind == DeviceKind::cuda) require_gpu_memory(config, groups, pool, plan_);
   params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp);
   if (config.micro_batches > 0) {
     grads_.emplace(model_.params, *layout_, config.device, groups);

@@ -28,6 +28,7 @@ struct EngineConfig {
   int micro_batches = 1;  // of this rank, a step; 0: evaluate() only, without gradients and optimizer
   uint64_t seed = 0;
   Device device = kCpu;
+  CudaOptions gpu;  // where device is one
 
   int64_t tokens() const { return micro_batch_size * sequence_length; }
 };

@@ -173,7 +173,7 @@ TEST_P(GoldenModel, LogitsEqualThoseOfPyTorch) {
   const ParamStore store(model.params, layout, DType::f32, device_, one);
   load(golden_, model.params);
 
-  constexpr int64_t kArenaBytes = 64 << 20;
+  constexpr int64_t kArenaBytes = 128 << 20;
   Arena keep("keep", device_, kArenaBytes), temp("temp", device_, kArenaBytes);
   ThreadPool pool(2);
   Ctx ctx;

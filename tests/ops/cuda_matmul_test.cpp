@@ -1,8 +1,12 @@
 // Matrix products on the GPU against the CPU's in f32.
 #include <array>
+#include <filesystem>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "ops/cuda_op_test.h"
 #include "ops/matmul.h"
+#include "support/temp_dir.h"
 
 namespace trireme {
 namespace {
@@ -114,6 +118,51 @@ TEST_F(CudaMatmulEdges, AProductOverNothingIsZero) {
   const Twin& c = blank(DType::f32, {4, 3});
   run_both([&](const Side& on) { matmul(on.ctx, on(c), on(a).slice(1, 0, 0), on(b).slice(0, 0, 0)); });
   EXPECT_EQ(c.got(), Doubles(12, 0.0));
+}
+
+/// A product large enough to be tuned, in a context of its own.
+class CudaTuning : public CudaTest {
+ protected:
+  std::string product(const CudaOptions& options) {
+    const CudaContextPtr gpu = make_cuda_context(kGpu, options);
+    Arena temp("temp", kGpu, int64_t{96} << 20);
+    Ctx ctx;
+    ctx.device = kGpu;
+    ctx.backend = DeviceKind::cuda;
+    ctx.cuda = gpu.get();
+    ctx.temp = &temp;
+    constexpr int64_t kSize = 1024;
+    const Twin& a = twin(DType::bf16, {kSize, kSize}, random_values(kSize * kSize, 1));
+    const Twin& b = twin(DType::bf16, {kSize, kSize}, random_values(kSize * kSize, 2));
+    Twin c(DType::bf16, {kSize, kSize}, Doubles(kSize * kSize, 0.0), 0, DType::f32);
+    matmul(ctx, c.gpu(), a.gpu(), b.gpu());
+    return c.download();
+  }
+  std::vector<std::string> kept() const {
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) files.push_back(entry.path());
+    return files;
+  }
+
+  TempDir folder_;
+};
+
+TEST_F(CudaTuning, IsKeptForTheNextProcessAndMadeAnewWhereItIsDamaged) {
+  const CudaOptions options{.cache_folder = folder_.path()};
+  const std::string first = product(options);
+  ASSERT_EQ(kept().size(), 1U);
+  const std::string text = read_file(kept()[0]);
+  EXPECT_EQ(product(options), first);
+  EXPECT_EQ(read_file(kept()[0]), text);
+  write_file(kept()[0], text.substr(0, text.size() / 2));
+  product(options);
+  EXPECT_EQ(Json::parse(read_file(kept()[0]), "tuning").at("entries").size(), 1U);
+}
+
+TEST_F(CudaTuning, NothingIsTriedWhereBitsMustNotDependOnIt) {
+  const std::string first = product({.deterministic = true, .cache_folder = folder_.path()});
+  EXPECT_TRUE(kept().empty());
+  EXPECT_EQ(product({.deterministic = true}), first);
 }
 
 }  // namespace

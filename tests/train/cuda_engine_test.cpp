@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 
 #include "support/gather.h"
 #include "support/tiny_models.h"
@@ -103,6 +104,31 @@ TEST_P(CudaEngine, RepeatsToTheBit) {
   EXPECT_EQ(a.losses, b.losses);
   EXPECT_EQ(a.norms, b.norms);
   EXPECT_EQ(a.weights, b.weights);
+}
+
+/// Sequences that go to cuDNN, whose fast backward adds by atomics.
+TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
+  EngineConfig c = config(kGpu);
+  c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
+  c.model.max_position_embeddings = c.sequence_length = 128;
+  c.precision.param_dtype = DType::bf16;
+  c.gpu.deterministic = true;
+  SingleGroup single;
+  ThreadPool pool(2);
+  const testing::TokenBatches data(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+  std::optional<GlobalTensors> first;
+  for (int process = 0; process < 2; ++process) {
+    Engine engine(c, Groups::alone(single), pool);
+    engine.initialise();
+    for (int repeat = 0; repeat < 50; ++repeat) {
+      engine.forward_backward(data.batches, 0);
+      GlobalTensors gradients;
+      std::mutex mutex;
+      testing::gather(gradients, mutex, engine, true);
+      if (!first) first = gradients;
+      ASSERT_EQ(gradients, *first) << "repeat " << repeat;
+    }
+  }
 }
 
 TEST_P(CudaEngine, NamesTheFirstBadTensor) {

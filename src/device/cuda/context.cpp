@@ -1,5 +1,7 @@
 #include "device/cuda/context.h"
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace trireme {
@@ -20,12 +22,34 @@ void require_capability(int index) {
         cat("GPU ", index, " is a ", cuda_device_name(index), "; at least 8.0 is needed. Use device=cpu"));
 }
 
+/// The first use of a GPU by this process: where others hold its memory it fails here already.
+void set_first_device(int index) {
+  const cudaError_t status = cudaSetDevice(index);
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // not for a later call to stumble over
+  throw DeviceError(cat("GPU ", index, " cannot be used: ", cudaGetErrorString(status),
+                        status == cudaErrorMemoryAllocation
+                            ? "; other processes hold its memory (nvidia-smi lists them)"
+                            : ""));
+}
+
+/// What CUDA and its libraries take for themselves does not fit where others hold nearly all.
+void require_free_memory(int index) {
+  constexpr int64_t kLeast = int64_t{512} << 20;
+  const CudaMemory memory = cuda_memory(index);
+  if (memory.free < kLeast)
+    throw DeviceError(cat("GPU ", index, " (", cuda_device_name(index), ") has ", memory.free >> 20, " MiB free of ",
+                          memory.total >> 20, " MiB; other processes hold the rest (nvidia-smi lists them)"));
+}
+
 }  // namespace
 
-CudaContext::CudaContext(int index) : index_(index) {
-  check_cuda(cudaSetDevice(index), "cudaSetDevice");
+CudaContext::CudaContext(int index, CudaOptions options) : index_(index), options_(std::move(options)) {
+  set_first_device(index);
   require_capability(index);
+  require_free_memory(index);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
+  l2_bytes_ = attribute(cudaDevAttrL2CacheSize, index);
   max_shared_bytes_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
   check_cuda(cudaStreamCreate(&stream_), "cudaStreamCreate");
   const cublasStatus_t status = cublasLtCreate(&blas_);
@@ -47,9 +71,9 @@ CudaContext::~CudaContext() {
 
 void CudaContextDeleter::operator()(CudaContext* context) const noexcept { delete context; }
 
-CudaContextPtr make_cuda_context(Device device) {
+CudaContextPtr make_cuda_context(Device device, const CudaOptions& options) {
   if (device.kind != DeviceKind::cuda) return nullptr;
-  return CudaContextPtr(new CudaContext(device.index));
+  return CudaContextPtr(new CudaContext(device.index, options));
 }
 
 void cuda_synchronize(CudaContext* context) {

@@ -23,15 +23,17 @@ struct CudaState {
 
 class CudaContext {
  public:
-  explicit CudaContext(int index);
+  CudaContext(int index, CudaOptions options);
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
   int index() const { return index_; }
+  const CudaOptions& options() const { return options_; }
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t blas() const { return blas_; }
   int multiprocessors() const { return multiprocessors_; }
+  int l2_bytes() const { return l2_bytes_; }
   int max_shared_bytes() const { return max_shared_bytes_; }  // of a block, where a kernel asks for it
 
   std::unique_ptr<CudaState> matmul_state, attention_state;
@@ -39,7 +41,8 @@ class CudaContext {
 
  private:
   int index_;
-  int multiprocessors_ = 0, max_shared_bytes_ = 0;
+  CudaOptions options_;
+  int multiprocessors_ = 0, max_shared_bytes_ = 0, l2_bytes_ = 0;
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t blas_ = nullptr;
 };

@@ -17,6 +17,22 @@ int cuda_device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+std::string cuda_problem() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess && count > 0) return "";
+  const auto version = [](int v) { return cat(v / 1000, ".", v % 1000 / 10); };
+  int driver = 0, runtime = 0;
+  if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
+      cudaRuntimeGetVersion(&runtime) == cudaSuccess && driver > 0)
+    return cat("the NVIDIA driver is too old: it is made for CUDA ", version(driver), ", this trireme needs ",
+               version(runtime), "; install a newer driver");
+  if (status == cudaErrorInsufficientDriver)
+    return "no NVIDIA driver was found (nvidia-smi shows it where there is one)";
+  return cat("no usable GPU was found: ", status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status),
+             " (is CUDA_VISIBLE_DEVICES set?)");
+}
+
 CudaMemory cuda_memory(int index) {
   check_cuda(cudaSetDevice(index), "cudaSetDevice");
   size_t free = 0, total = 0;

@@ -12,8 +12,6 @@
 
 namespace trireme::cuda {
 
-constexpr int kNormThreads = 256;  // of a block, where rows are short
-
 struct NormShape {
   int group = 0;   // threads a row: a power of two up to 32, or whole warps
   int packs = 0;   // packs a thread
@@ -25,8 +23,8 @@ constexpr int kMaxNormPacks = 4;
 constexpr int kMaxGroup = 512;  // leaves a thread 128 registers
 
 /// The least group that holds a row of `row_packs` with `packs` a thread, or with more where it would need more than
-/// kMaxGroup threads. packs == 0: no group holds it.
-inline NormShape norm_shape(int64_t row_packs, int packs) {
+/// kMaxGroup threads; as many of them as make a block of `threads`. packs == 0: no group holds it.
+inline NormShape norm_shape(int64_t row_packs, int packs, int threads) {
   NormShape s;
   if (row_packs <= kWarp) {
     s.group = static_cast<int>(std::bit_ceil(static_cast<uint64_t>(row_packs)));
@@ -37,7 +35,7 @@ inline NormShape norm_shape(int64_t row_packs, int packs) {
     s.group = static_cast<int>(round_up(ceil_div(row_packs, packs), kWarp));
     s.packs = static_cast<int>(ceil_div(row_packs, s.group));
   }
-  s.groups = std::max(1, kNormThreads / s.group);
+  s.groups = std::max(1, threads / s.group);
   return s;
 }
 

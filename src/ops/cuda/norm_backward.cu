@@ -1,5 +1,7 @@
 // Backward of both norms. Each block walks over rows with the sums of the parameter gradients of its columns in
-// registers and the next row already on its way; it leaves one row of partial sums, which are added in order.
+// registers; it leaves one row of partial sums, which are added in order. Rows come through a ring in shared memory:
+// every thread copies what it will itself read some rows later, so that memory is never waited for. A row belongs to a
+// group of threads, a warp where one can hold it, and groups do not wait for each other.
 #include "ops/cuda/norm.cuh"
 #include "ops/cuda/norm.h"
 #include "ops/cuda/sum_rows.h"
@@ -7,17 +9,26 @@
 namespace trireme::cuda {
 namespace {
 
+constexpr int kAnyThreads = 256;
+constexpr int kMaxStages = 3;
+
 struct Backward {
   Rows dx, dy, x, weight;
   const float *mean, *rstd;  // mean null: RMSNorm
   float *dweight, *dbias;    // partial sums (blocks, C), or null
   bool accumulate;
   int group, groups;
+  int stages;  // rows of a group in the ring
 };
 
 struct Pair {
   float a, b;
 };
+
+/// Waits for the other warps of a group only: groups are at rows of their own. Barrier 0 is the whole block's.
+__device__ void synchronise_group(int group, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "r"(threads) : "memory");
+}
 
 /// Two totals over a group as reduce_group gives one, with one synchronisation.
 __device__ Pair reduce_pair(Pair v, int threads, Pair* slots) {
@@ -26,9 +37,10 @@ __device__ Pair reduce_pair(Pair v, int threads, Pair* slots) {
   if (threads <= kWarp) return v;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   if (threadIdx.x % kWarp == 0) slots[warp] = v;
-  __syncthreads();
+  synchronise_group(static_cast<int>(threadIdx.x) / threads, threads);
   const int warps = threads / kWarp, first = warp / warps * warps;
   v = slots[first];
+#pragma unroll 4
   for (int i = 1; i < warps; ++i) v = {v.a + slots[first + i].a, v.b + slots[first + i].b};
   return v;
 }
@@ -55,65 +67,87 @@ __device__ void leave_sums(const Backward& a, const float (&sums)[kPacks][V], fl
   }
 }
 
+/// Starts to bring 16 bytes into shared memory.
+__device__ void copy_ahead(uint4* to, const char* from) {
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(from) : "memory");
+}
+
+/// All copies since the last call belong to one row.
+__device__ void end_of_row() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Waits for this thread's copies of all rows but the last `rows` ones.
+__device__ void wait_for_all_but(int rows) {
+  if (rows == 0)
+    asm volatile("cp.async.wait_group 0;" ::: "memory");
+  else if (rows == 1)
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
+  else
+    asm volatile("cp.async.wait_group 2;" ::: "memory");
+}
+
 template <class T, int V, int kPacks, bool kCentered>
-__global__ void __launch_bounds__(kMaxGroup) backward_kernel(const __grid_constant__ Backward a) {
-  extern __shared__ float shared[];
+__global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kernel(const __grid_constant__ Backward a) {
+  extern __shared__ uint4 ring[];  // afterwards the groups' sums
   __shared__ Pair slots[2][kWarp];
   const int thread = static_cast<int>(threadIdx.x) % a.group;
   const int64_t first = int64_t{thread} * V, stride = int64_t{a.group} * V;
   const int64_t step = int64_t{gridDim.x} * a.groups;
   const auto inside = [&](int k) { return first + k * stride < a.x.cols; };
 
-  Pack<T, V> weight[kPacks] = {}, next_dy[kPacks] = {}, next_x[kPacks] = {};
-  const auto fetch = [&](int64_t row) {
-    if (row >= a.x.count) return;
-    const char *dy = a.dy.row(row), *x = a.x.row(row);
-#pragma unroll
-    for (int k = 0; k < kPacks; ++k) {
-      if (!inside(k)) break;
-      next_dy[k] = load<T, V>(a.dy, dy, first + k * stride);
-      next_x[k] = load<T, V>(a.x, x, first + k * stride);
-    }
+  enum { kDy, kX, kOld, kTensors };
+  const auto place = [&](int stage, int tensor, int k) {
+    return ring + ((stage * kTensors + tensor) * kPacks + k) * static_cast<int>(blockDim.x) + threadIdx.x;
   };
+  const auto fetch = [&](int64_t row, int stage) {
+    if (row < a.x.count) {
+      const auto copy = [&](const Rows& rows, int tensor) {
+        const char* from = rows.row(row) + first * static_cast<int64_t>(sizeof(T));
+#pragma unroll
+        for (int k = 0; k < kPacks; ++k)
+          if (inside(k)) copy_ahead(place(stage, tensor, k), from + k * stride * static_cast<int64_t>(sizeof(T)));
+      };
+      copy(a.dy, kDy);
+      copy(a.x, kX);
+      if (a.accumulate) copy(a.dx, kOld);
+    }
+    end_of_row();
+  };
+  const auto get = [&](int stage, int tensor, int k, float(&to)[V]) {
+    unpack(*reinterpret_cast<const Pack<T, V>*>(place(stage, tensor, k)), to);
+  };
+
+  Pack<T, V> weight[kPacks] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k)
     if (inside(k)) weight[k] = load<T, V>(a.weight, a.weight.base, first + k * stride);
-
   float dweight[kPacks][V] = {}, dbias[kCentered ? kPacks : 1][V] = {};
   const float scale = 1.0F / static_cast<float>(a.x.cols);
   int64_t row = int64_t{blockIdx.x} * a.groups + static_cast<int>(threadIdx.x) / a.group;
-  constexpr bool kAhead = kPacks <= 2;  // longer rows have no registers left for the next one
-  if (kAhead) fetch(row);
-  int turn = 0;
+  for (int s = 0; s + 1 < a.stages; ++s) fetch(row + s * step, s);
+  int stage = 0, turn = 0;
   // All groups of a block go around equally often: the last rows of some do not exist.
   for (int64_t block_row = int64_t{blockIdx.x} * a.groups; block_row < a.x.count; block_row += step, row += step) {
     const bool active = row < a.x.count;
-    Pack<T, V> dy[kPacks], x[kPacks], old[kPacks];
-    if (!kAhead) fetch(row);
-#pragma unroll
-    for (int k = 0; k < kPacks; ++k) dy[k] = next_dy[k], x[k] = next_x[k];
-    if (a.accumulate && active)
-#pragma unroll
-      for (int k = 0; k < kPacks; ++k)
-        if (inside(k)) old[k] = load<T, V>(a.dx, a.dx.row(row), first + k * stride);
-    if (kAhead) fetch(row + step);
-
     const float mean = kCentered && active ? a.mean[row] : 0.0F, rstd = active ? a.rstd[row] : 0.0F;
+    fetch(row + (a.stages - 1) * step, stage == 0 ? a.stages - 1 : stage - 1);
+    wait_for_all_but(a.stages - 1);
+
     Pair sums{};
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
       if (!active || !inside(k)) break;
-      float vdy[V], vx[V], vw[V];
-      unpack(dy[k], vdy);
-      unpack(x[k], vx);
-      unpack(weight[k], vw);
+      float dy[V], x[V], w[V];
+      get(stage, kDy, k, dy);
+      get(stage, kX, k, x);
+      unpack(weight[k], w);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        const float xhat = (vx[i] - mean) * rstd, g = vdy[i] * vw[i];
+        const float xhat = (x[i] - mean) * rstd, g = dy[i] * w[i];
         if (kCentered) sums.a += g;
         sums.b = fmaf(g, xhat, sums.b);
-        dweight[k][i] = fmaf(vdy[i], xhat, dweight[k][i]);
-        if (kCentered) dbias[k][i] += vdy[i];
+        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+        if (kCentered) dbias[k][i] += dy[i];
       }
     }
     sums = reduce_pair(sums, a.group, slots[turn]);
@@ -122,19 +156,21 @@ __global__ void __launch_bounds__(kMaxGroup) backward_kernel(const __grid_consta
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
       if (!active || !inside(k)) break;
-      float vdy[V], vx[V], vw[V], before[V] = {}, dx[V];
-      unpack(dy[k], vdy);
-      unpack(x[k], vx);
-      unpack(weight[k], vw);
-      if (a.accumulate) unpack(old[k], before);
+      float dy[V], x[V], w[V], before[V] = {}, dx[V];
+      get(stage, kDy, k, dy);
+      get(stage, kX, k, x);
+      unpack(weight[k], w);
+      if (a.accumulate) get(stage, kOld, k, before);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        const float xhat = (vx[i] - mean) * rstd;
-        dx[i] = fmaf(fmaf(-xhat, mean_g_xhat, fmaf(vdy[i], vw[i], -mean_g)), rstd, before[i]);
+        const float xhat = (x[i] - mean) * rstd;
+        dx[i] = fmaf(fmaf(-xhat, mean_g_xhat, fmaf(dy[i], w[i], -mean_g)), rstd, before[i]);
       }
       store<T, V>(a.dx, a.dx.row(row), first + k * stride, dx);
     }
+    stage = stage + 1 == a.stages ? 0 : stage + 1;
   }
+  auto* shared = reinterpret_cast<float*>(ring);
   if (a.dweight != nullptr) leave_sums<V, kPacks>(a, dweight, shared, a.dweight);
   if constexpr (kCentered)
     if (a.dbias != nullptr) leave_sums<V, kPacks>(a, dbias, shared, a.dbias);
@@ -142,7 +178,7 @@ __global__ void __launch_bounds__(kMaxGroup) backward_kernel(const __grid_consta
 
 /// Mixed or unaligned operands and rows of any length: each block takes a run of rows, and each thread adds its
 /// columns' gradients to the block's row of partial sums.
-__global__ void __launch_bounds__(kNormThreads) backward_any_kernel(const __grid_constant__ Backward a) {
+__global__ void __launch_bounds__(kAnyThreads) backward_any_kernel(const __grid_constant__ Backward a) {
   __shared__ Pair slots[2][kWarp];
   const auto value = [](const Rows& rows, const char* at, int64_t c) { return load<Any, 1>(rows, at, c).value; };
   const int64_t cols = a.x.cols, begin = part_begin(a.x.count, gridDim.x, blockIdx.x);
@@ -156,17 +192,17 @@ __global__ void __launch_bounds__(kNormThreads) backward_any_kernel(const __grid
     char* to = a.dx.row(row);
     const float mean = a.mean != nullptr ? a.mean[row] : 0.0F, rstd = a.rstd[row];
     Pair sums{};
-    for (int64_t c = threadIdx.x; c < cols; c += kNormThreads) {
+    for (int64_t c = threadIdx.x; c < cols; c += kAnyThreads) {
       const float dy = value(a.dy, at_dy, c), xhat = (value(a.x, at_x, c) - mean) * rstd;
       const float g = dy * value(a.weight, a.weight.base, c);
       sums = {sums.a + g, fmaf(g, xhat, sums.b)};
       add(a.dweight, row, c, dy * xhat);
       add(a.dbias, row, c, dy);
     }
-    sums = reduce_pair(sums, kNormThreads, slots[row % 2]);
+    sums = reduce_pair(sums, kAnyThreads, slots[row % 2]);
     const float mean_g = a.mean != nullptr ? sums.a / static_cast<float>(cols) : 0.0F;
     const float mean_g_xhat = sums.b / static_cast<float>(cols);
-    for (int64_t c = threadIdx.x; c < cols; c += kNormThreads) {
+    for (int64_t c = threadIdx.x; c < cols; c += kAnyThreads) {
       const float dy = value(a.dy, at_dy, c), xhat = (value(a.x, at_x, c) - mean) * rstd;
       const float inner = fmaf(-xhat, mean_g_xhat, fmaf(dy, value(a.weight, a.weight.base, c), -mean_g));
       const float before = a.accumulate ? value(a.dx, to, c) : 0.0F;
@@ -177,9 +213,15 @@ __global__ void __launch_bounds__(kNormThreads) backward_any_kernel(const __grid
 }
 
 template <class T, int kPacks, bool kCentered>
-void launch(const Ctx& ctx, const Backward& a, unsigned blocks, const NormShape& shape) {
-  const auto bytes = shape.groups == 1 ? 0 : static_cast<size_t>(shape.groups * a.x.cols) * sizeof(float);
-  backward_kernel<T, kWidth<T>, kPacks, kCentered><<<blocks, shape.threads(), bytes, stream_of(ctx)>>>(a);
+void launch(const Ctx& ctx, Backward a, unsigned blocks, const NormShape& shape) {
+  const int a_stage = 3 * 16 * kPacks * shape.threads();
+  const int sums = shape.groups == 1 ? 0 : narrow<int>(shape.groups * a.x.cols * int64_t{sizeof(float)});
+  constexpr int kFixed = 1024;  // what the kernel has besides
+  a.stages = std::clamp((ctx.cuda->max_shared_bytes() - kFixed) / a_stage, 1, kMaxStages);
+  const int bytes = std::max(a.stages * a_stage, sums);
+  const auto kernel = backward_kernel<T, kWidth<T>, kPacks, kCentered>;
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "norm_backward");
+  kernel<<<blocks, shape.threads(), static_cast<size_t>(bytes), stream_of(ctx)>>>(a);
 }
 
 }  // namespace
@@ -199,9 +241,13 @@ void norm_backward(Ctx& ctx, const NormBackward& n) {
   const DType dtype = n.dx.dtype;
   const bool alike =
       same_packs(a.dx, dtype) && same_packs(a.dy, dtype) && same_packs(a.x, dtype) && same_packs(a.weight, dtype);
-  const NormShape shape = norm_shape(a.x.cols * dtype_size(dtype) / 16, 2);
+  const int64_t row_packs = a.x.cols * dtype_size(dtype) / 16;
+  // A warp holds a row where it can: then nobody waits for another warp.
+  const NormShape shape = row_packs <= kWarp                   ? norm_shape(row_packs, 1, 512)
+                          : row_packs <= kWarp * kMaxNormPacks ? norm_shape(row_packs, kMaxNormPacks, 256)
+                                                               : norm_shape(row_packs, 2, 256);
   if (!alike || shape.packs == 0) {
-    backward_any_kernel<<<blocks, kNormThreads, 0, stream_of(ctx)>>>(a);
+    backward_any_kernel<<<blocks, kAnyThreads, 0, stream_of(ctx)>>>(a);
   } else {
     a.group = shape.group;
     a.groups = shape.groups;

@@ -6,6 +6,8 @@
 namespace trireme::cuda {
 namespace {
 
+constexpr int kThreads = 256;  // of a block, where rows are short
+
 struct Forward {
   Rows y, x, residual, delta, weight, bias;  // x: what is normed; written first where has_delta
   float *mean, *rstd;                        // mean null: RMSNorm
@@ -79,13 +81,13 @@ __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constan
 }
 
 /// One block a row.
-__global__ void __launch_bounds__(kNormThreads) forward_any_kernel(const __grid_constant__ Forward a) {
+__global__ void __launch_bounds__(kThreads) forward_any_kernel(const __grid_constant__ Forward a) {
   __shared__ float slots[2][kWarp];
   const int64_t row = blockIdx.x;
   const auto value = [](const Rows& rows, const char* at, int64_t c) { return load<Any, 1>(rows, at, c).value; };
   char* x = a.x.row(row);
   float sum = 0;
-  for (int64_t c = threadIdx.x; c < a.y.cols; c += kNormThreads) {
+  for (int64_t c = threadIdx.x; c < a.y.cols; c += kThreads) {
     if (a.has_delta) {
       const float both[1] = {value(a.residual, a.residual.row(row), c) + value(a.delta, a.delta.row(row), c)};
       store<Any, 1>(a.x, x, c, both);
@@ -93,14 +95,14 @@ __global__ void __launch_bounds__(kNormThreads) forward_any_kernel(const __grid_
     sum += value(a.x, x, c);
   }
   const auto count = static_cast<float>(a.y.cols);
-  const float mean = a.mean != nullptr ? reduce_group(sum, kNormThreads, slots[0]) / count : 0.0F;
+  const float mean = a.mean != nullptr ? reduce_group(sum, kThreads, slots[0]) / count : 0.0F;
   float squares = 0;
-  for (int64_t c = threadIdx.x; c < a.y.cols; c += kNormThreads) {
+  for (int64_t c = threadIdx.x; c < a.y.cols; c += kThreads) {
     const float centered = value(a.x, x, c) - mean;
     squares = fmaf(centered, centered, squares);
   }
-  const float rstd = 1.0F / sqrtf(reduce_group(squares, kNormThreads, slots[1]) / count + a.eps);
-  for (int64_t c = threadIdx.x; c < a.y.cols; c += kNormThreads) {
+  const float rstd = 1.0F / sqrtf(reduce_group(squares, kThreads, slots[1]) / count + a.eps);
+  for (int64_t c = threadIdx.x; c < a.y.cols; c += kThreads) {
     const float b = a.has_bias ? value(a.bias, a.bias.base, c) : 0.0F;
     const float y[1] = {fmaf((value(a.x, x, c) - mean) * rstd, value(a.weight, a.weight.base, c), b)};
     store<Any, 1>(a.y, a.y.row(row), c, y);
@@ -128,9 +130,9 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
   if (n.y.numel() == 0) return;
   const auto fits = [&](const Rows& r) { return r.base == nullptr || same_packs(r, a.y.dtype); };
   const bool alike = fits(a.y) && fits(a.x) && fits(a.residual) && fits(a.delta) && fits(a.weight) && fits(a.bias);
-  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, 4);
+  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, 4, kThreads);
   if (!alike || shape.packs == 0) {
-    forward_any_kernel<<<narrow<int>(a.y.count), kNormThreads, 0, stream_of(ctx)>>>(a);
+    forward_any_kernel<<<narrow<int>(a.y.count), kThreads, 0, stream_of(ctx)>>>(a);
     return check_launch("norm_forward");
   }
   a.group = shape.group;

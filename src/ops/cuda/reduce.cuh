@@ -37,6 +37,7 @@ __device__ inline T reduce_group(T v, int threads, T* slots, Op op = {}) {
   __syncthreads();
   const int warps = threads / kWarp, first = warp / warps * warps;
   v = slots[first];
+#pragma unroll 8
   for (int i = 1; i < warps; ++i) v = op(v, slots[first + i]);
   return v;
 }

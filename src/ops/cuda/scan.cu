@@ -13,25 +13,52 @@ namespace {
 
 constexpr int kThreads = 512;
 
-/// Part `blockIdx.x` of the sum. The order of additions depends on n, the alignment and the number of blocks.
+constexpr int kMaxTensors = 160;  // arguments may take 4 KiB
+
+/// Tensors whose parts are dealt to the blocks of one launch in order.
+struct Squares {
+  const void* data[kMaxTensors];
+  int64_t n[kMaxTensors];
+  int32_t first_block[kMaxTensors];
+  DType dtype[kMaxTensors];
+  int count;
+};
+static_assert(sizeof(Squares) <= 4000);
+
+/// Sum of squares in double of this thread's share.
 template <class T>
-__global__ void __launch_bounds__(kThreads) squares_kernel(double* partial, const T* x, int64_t n) {
-  __shared__ double slots[kWarp];
+__device__ double squares_of(const void* data, int64_t begin, int64_t end) {
   double sum = 0;
-  const int64_t thread = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  walk<false, 4>(x, n, thread, int64_t{gridDim.x} * kThreads, [&](const auto& values, int64_t) {
-    for (const float v : values) sum = fma(static_cast<double>(v), static_cast<double>(v), sum);
-  });
-  sum = reduce_group(sum, kThreads, slots);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+  walk<false, 4>(static_cast<const T*>(data) + begin, end - begin, threadIdx.x, kThreads,
+                 [&](const auto& values, int64_t) {
+                   for (const float v : values) sum = fma(static_cast<double>(v), static_cast<double>(v), sum);
+                 });
+  return sum;
 }
 
-__global__ void __launch_bounds__(kThreads) total_kernel(double* total, const double* partial, int parts, bool add) {
-  static_assert(kThreads >= kSumSquaresParts);
+__global__ void __launch_bounds__(kThreads) squares_kernel(double* partial, const __grid_constant__ Squares a) {
   __shared__ double slots[kWarp];
-  const int i = static_cast<int>(threadIdx.x);
-  const double sum = reduce_group(i < parts ? partial[i] : 0.0, kThreads, slots);
-  if (i == 0) *total = add ? *total + sum : sum;
+  const auto block = static_cast<int32_t>(blockIdx.x);
+  int t = 0;
+  while (t + 1 < a.count && a.first_block[t + 1] <= block) ++t;
+  const int64_t begin = (block - a.first_block[t]) * kSquaresPart, end = min(begin + kSquaresPart, a.n[t]);
+  double sum = 0;
+  switch (a.dtype[t]) {
+    case DType::bf16: sum = squares_of<Bf16>(a.data[t], begin, end); break;
+    case DType::f16: sum = squares_of<F16>(a.data[t], begin, end); break;
+    default: sum = squares_of<float>(a.data[t], begin, end);
+  }
+  sum = reduce_group(sum, kThreads, slots);
+  if (threadIdx.x == 0) partial[block] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads) total_kernel(double* total, const double* partial, int64_t parts) {
+  __shared__ double slots[kWarp];
+  double sum = 0;
+#pragma unroll 4
+  for (int64_t i = threadIdx.x; i < parts; i += kThreads) sum += partial[i];
+  sum = reduce_group(sum, kThreads, slots);
+  if (threadIdx.x == 0) *total = sum;
 }
 
 __global__ void start_kernel(long long* first) { *first = std::numeric_limits<long long>::max(); }
@@ -53,15 +80,28 @@ __global__ void __launch_bounds__(kThreads) nonfinite_kernel(long long* first, c
 
 }  // namespace
 
-void sum_squares(Ctx& ctx, const Tensor& sum, const Tensor& partial, const Tensor& x, bool accumulate) {
-  const int64_t n = x.numel();
-  const int64_t blocks = std::clamp<int64_t>(ceil_div(n, kThreads * 16), 1, kSumSquaresParts);
-  with_type(x.dtype, [&]<class T>(Type<T>) {
-    squares_kernel<T>
-        <<<static_cast<unsigned>(blocks), kThreads, 0, stream_of(ctx)>>>(partial.as<double>(), x.as<const T>(), n);
-  });
-  total_kernel<<<1, kThreads, 0, stream_of(ctx)>>>(sum.as<double>(), partial.as<double>(), static_cast<int>(blocks),
-                                                   accumulate);
+void sum_squares(Ctx& ctx, const Tensor& sum, const Tensor& partial, std::span<const Tensor> xs) {
+  auto* parts = partial.as<double>();
+  Squares a;
+  a.count = 0;
+  int64_t blocks = 0;
+  const auto launch = [&] {
+    if (blocks > 0) squares_kernel<<<narrow<int>(blocks), kThreads, 0, stream_of(ctx)>>>(parts, a);
+    parts += blocks;
+    a.count = 0;
+    blocks = 0;
+  };
+  for (const Tensor& x : xs) {
+    if (x.numel() == 0) continue;
+    if (a.count == kMaxTensors) launch();
+    a.data[a.count] = x.data;
+    a.n[a.count] = x.numel();
+    a.first_block[a.count] = narrow<int32_t>(blocks);
+    a.dtype[a.count++] = x.dtype;
+    blocks += ceil_div(x.numel(), kSquaresPart);
+  }
+  launch();
+  total_kernel<<<1, kThreads, 0, stream_of(ctx)>>>(sum.as<double>(), partial.as<double>(), partial.numel());
   check_launch("sum_squares");
 }
 

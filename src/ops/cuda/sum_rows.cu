@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kAtOnce = 8;  // rows in flight a thread
+constexpr int kAddWarps = 32;
 
 /// One block a tile of columns and part of the rows.
 template <class T, int V>
@@ -48,20 +49,21 @@ __global__ void __launch_bounds__(kWarps* kWarp) partial_kernel(float* partial, 
   }
 }
 
-/// One block a warp's width of columns.
-__global__ void __launch_bounds__(kWarps* kWarp)
+/// One block a warp's width of columns: there are few of them, so each gets many warps.
+__global__ void __launch_bounds__(kAddWarps* kWarp)
     add_rows_kernel(float* out, const float* partial, int64_t rows, int64_t cols) {
-  __shared__ float sums[kWarps][kWarp];
+  __shared__ float sums[kAddWarps][kWarp];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t col = int64_t{blockIdx.x} * kWarp + lane;
   float sum = 0;
   if (col < cols)
-#pragma unroll 4
-    for (int64_t row = warp; row < rows; row += kWarps) sum += partial[row * cols + col];
+#pragma unroll 8
+    for (int64_t row = warp; row < rows; row += kAddWarps) sum += partial[row * cols + col];
   sums[warp][lane] = sum;
   __syncthreads();
   if (warp != 0 || col >= cols) return;
-  for (int w = 1; w < kWarps; ++w) sum += sums[w][lane];
+#pragma unroll 8
+  for (int w = 1; w < kAddWarps; ++w) sum += sums[w][lane];
   out[col] += sum;
 }
 
@@ -88,7 +90,7 @@ void add_rows(Ctx& ctx, const Tensor& out, const Tensor& partial) {
   const int64_t cols = partial.size(1);
   if (cols == 0) return;
   const auto blocks = narrow<int>(ceil_div(cols, kWarp));
-  add_rows_kernel<<<blocks, kWarps * kWarp, 0, stream_of(ctx)>>>(out.f32(), partial.f32(), partial.size(0), cols);
+  add_rows_kernel<<<blocks, kAddWarps * kWarp, 0, stream_of(ctx)>>>(out.f32(), partial.f32(), partial.size(0), cols);
   check_launch("add_rows");
 }
 

@@ -1,0 +1,139 @@
+#include "ops/cuda/matmul_tuning.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace trireme::cuda {
+namespace {
+
+constexpr int kShortRuns = 3;      // of a first look
+constexpr float kHopeless = 1.3F;  // times the best of the first look: not looked at again
+constexpr float kSettling = 12;    // milliseconds until the clock has settled, and
+constexpr float kTimed = 20;       // those that are timed then
+constexpr float kWarmingUp = 250;  // before the first of all
+constexpr int kRounds = 2;         // forth and back, so that a drift of the clock cancels
+constexpr int kMostRuns = 2000;    // of one stretch of time
+constexpr float kClearlyFaster = 0.99F;
+
+/// Events around a run of calls.
+class Stopwatch {
+ public:
+  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
+    check_cuda(cudaEventCreate(&begin_), "cudaEventCreate");
+    check_cuda(cudaEventCreate(&end_), "cudaEventCreate");
+  }
+  ~Stopwatch() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  /// Milliseconds of one of `runs` calls of f. Waits for them.
+  template <class F>
+  float time(int runs, F f) {
+    check_cuda(cudaEventRecord(begin_, stream_), "cudaEventRecord");
+    for (int i = 0; i < runs; ++i) f();
+    check_cuda(cudaEventRecord(end_, stream_), "cudaEventRecord");
+    check_cuda(cudaEventSynchronize(end_), "cudaEventSynchronize");
+    float ms = 0;
+    check_cuda(cudaEventElapsedTime(&ms, begin_, end_), "cudaEventElapsedTime");
+    return ms / static_cast<float>(runs);
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+/// As milliseconds_under_load; `guess`: about what it will be.
+template <class F>
+float settled(Stopwatch& watch, float guess, F f) {
+  const auto runs = [&](float ms) { return std::clamp(static_cast<int>(ms / std::max(guess, 1e-3F)), 2, kMostRuns); };
+  const int settling = runs(kSettling);
+  for (int i = 0; i < settling; ++i) f();
+  return watch.time(runs(kTimed), f);
+}
+
+/// A copy of what c holds, rows and the gaps between them, or null where there is no room.
+class CopyOf {
+ public:
+  CopyOf(const Tensor& c, cudaStream_t stream) {
+    const int64_t pitch = c.size(0) > 1 ? c.stride(0) : c.size(1);
+    const auto bytes = static_cast<size_t>(((c.size(0) - 1) * pitch + c.size(1)) * dtype_size(c.dtype));
+    if (cudaMalloc(&data_, bytes) != cudaSuccess) {
+      cudaGetLastError();  // not for a later kernel to stumble over
+      data_ = nullptr;
+      return;
+    }
+    check_cuda(cudaMemcpyAsync(data_, c.data, bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+  }
+  ~CopyOf() { cudaFree(data_); }
+  CopyOf(const CopyOf&) = delete;
+  CopyOf& operator=(const CopyOf&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
+struct Entrant {
+  const cublasLtMatmulAlgo_t* algorithm;
+  float look;       // of the first look
+  float total = 0;  // of all rounds
+};
+
+/// The candidates that work and are not hopeless, in their order.
+std::vector<Entrant> entrants(const Call& call, const Prepared& p, const std::vector<cublasLtMatmulAlgo_t>& all,
+                              void* to, Stopwatch& watch) {
+  std::vector<Entrant> out;
+  float best = std::numeric_limits<float>::infinity();
+  for (const cublasLtMatmulAlgo_t& algorithm : all) {
+    if (run(call, p, algorithm, to) != CUBLAS_STATUS_SUCCESS) continue;
+    out.push_back({&algorithm, watch.time(kShortRuns, [&] { run(call, p, algorithm, to); })});
+    best = std::min(best, out.back().look);
+  }
+  std::erase_if(out, [&](const Entrant& e) { return e.look > kHopeless * best; });
+  return out;
+}
+
+}  // namespace
+
+float milliseconds_under_load(CudaContext& context, const std::function<void()>& f) {
+  Stopwatch watch(context.stream());
+  f();
+  return settled(watch, watch.time(kShortRuns, f), f);
+}
+
+void warm_up(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm) {
+  Stopwatch watch(call.context.stream());
+  const auto product = [&] { run(call, p, algorithm, call.c.data); };
+  const float one = watch.time(kShortRuns, product);
+  watch.time(std::clamp(static_cast<int>(kWarmingUp / std::max(one, 1e-3F)), 1, 10 * kMostRuns), product);
+}
+
+cublasLtMatmulAlgo_t fastest(const Call& call, const Prepared& p, const std::vector<cublasLtMatmulAlgo_t>& all) {
+  if (all.size() == 1) return all[0];
+  std::optional<CopyOf> copy;
+  void* to = call.c.data;
+  if (call.options.accumulate) {
+    copy.emplace(call.c, call.context.stream());
+    to = copy->data();
+    if (to == nullptr) return all[0];
+  }
+  Stopwatch watch(call.context.stream());
+  std::vector<Entrant> left = entrants(call, p, all, to, watch);
+  if (left.empty()) return all[0];
+  if (left.size() == 1) return *left[0].algorithm;
+  for (int round = 0; round < kRounds; ++round) {
+    for (Entrant& e : left) e.total += settled(watch, e.look, [&] { run(call, p, *e.algorithm, to); });
+    std::reverse(left.begin(), left.end());
+  }
+  const Entrant* best = &left[0];
+  for (const Entrant& e : left)
+    if (e.total < kClearlyFaster * best->total) best = &e;
+  return *best->algorithm;
+}
+
+}  // namespace trireme::cuda

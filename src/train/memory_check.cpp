@@ -1,0 +1,56 @@
+#include "train/memory_check.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace trireme {
+namespace {
+
+constexpr int64_t kLibraries = int64_t{1} << 30;  // what cuBLAS and cuDNN take for themselves
+
+std::string gib(int64_t bytes) { return cat(number(static_cast<double>(bytes) / 0x1p30, 4), " GiB"); }
+
+bool fits(const EngineConfig& c, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  return Engine::plan(c, groups, pool).total() <= limit;
+}
+
+/// "data.micro_batch_size=N" for the largest that fits, by halves; empty where none does.
+std::string smaller_batch(EngineConfig c, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  while (c.micro_batch_size % 2 == 0) {
+    c.micro_batch_size /= 2;
+    c.micro_batches *= 2;
+    if (fits(c, groups, pool, limit)) return cat("data.micro_batch_size=", c.micro_batch_size);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  EngineConfig cheap = config, block = config;
+  cheap.memory.recompute = std::max(config.memory.recompute, Recompute::cheap);
+  block.memory.recompute = Recompute::block;
+  if (cheap.memory != config.memory && fits(cheap, groups, pool, limit)) return "memory.recompute=cheap";
+  if (const std::string batch = smaller_batch(config, groups, pool, limit); !batch.empty()) return batch;
+  if (block.memory == config.memory) return "";
+  if (fits(block, groups, pool, limit)) return "memory.recompute=block";
+  const std::string batch = smaller_batch(block, groups, pool, limit);
+  return batch.empty() ? "" : "memory.recompute=block " + batch;
+}
+
+void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan) {
+  const Device device = config.device;
+  const CudaMemory memory = cuda_memory(device.index);
+  if (plan.total() + kLibraries <= memory.free) return;
+  const std::string change = cheapest_change(config, groups, pool, memory.free - kLibraries);
+  throw ConfigError(cat("this run needs ", gib(plan.total()), " and about 1 GiB for libraries; GPU ", device.index,
+                        " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
+                        gib(memory.total), ". ",
+                        change.empty() ? "No micro-batch and no recompute makes it fit: use a smaller model or "
+                                         "shorter sequences"
+                                       : cat("What fits and costs least: ", change),
+                        "\n", plan.str()));
+}
+
+}  // namespace trireme

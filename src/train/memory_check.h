@@ -1,0 +1,18 @@
+// Whether a run fits into a GPU, asked before anything of its size is allocated, and what to change where it does not.
+#pragma once
+
+#include <string>
+
+#include "train/engine.h"
+
+namespace trireme {
+
+/// ConfigError with what is needed, what is free, and the cheapest change that fits, where `plan` of `config` does not
+/// fit into the memory that config.device has free.
+void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan);
+
+/// The recipe words that cost least time among those that bring the plan to at most `limit` bytes and leave the global
+/// batch as it is: recompute cheap, smaller micro-batches, recompute block, both. Empty where none does.
+std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit);
+
+}  // namespace trireme

@@ -1,0 +1,59 @@
+// What is advised where a run does not fit, for limits between the plans of a tiny model.
+#include "train/memory_check.h"
+
+#include <gtest/gtest.h>
+
+#include "support/tiny_models.h"
+
+namespace trireme {
+namespace {
+
+class MemoryCheck : public ::testing::Test {
+ protected:
+  MemoryCheck() {
+    config_.model = testing::tiny_gpt2(0);
+    config_.micro_batch_size = 8;
+    config_.sequence_length = 24;
+  }
+  int64_t needed(Recompute recompute, int64_t batch) {
+    EngineConfig c = config_;
+    c.memory.recompute = recompute;
+    c.micro_batches = static_cast<int>(c.micro_batch_size / batch);
+    c.micro_batch_size = batch;
+    return Engine::plan(c, groups_, pool_).total();
+  }
+  std::string advice(int64_t limit) { return cheapest_change(config_, groups_, pool_, limit); }
+
+  SingleGroup single_;
+  Groups groups_ = Groups::alone(single_);
+  ThreadPool pool_{1};
+  EngineConfig config_;
+};
+
+TEST_F(MemoryCheck, AdvisesTheCheapestChangeThatFits) {
+  const int64_t cheap = needed(Recompute::cheap, 8), half = needed(Recompute::none, 4);
+  ASSERT_LT(cheap, needed(Recompute::none, 8));
+  ASSERT_LT(half, cheap);
+  EXPECT_EQ(advice(cheap), "memory.recompute=cheap");
+  EXPECT_EQ(advice(cheap - 1), "data.micro_batch_size=4");
+  EXPECT_EQ(advice(half - 1), "data.micro_batch_size=2");
+  const int64_t least = needed(Recompute::none, 1), blocks = needed(Recompute::block, 1);
+  EXPECT_EQ(advice(least), "data.micro_batch_size=1");
+  ASSERT_LT(blocks, least);
+  EXPECT_EQ(advice(blocks), "memory.recompute=block data.micro_batch_size=1");
+  EXPECT_EQ(advice(1000), "");
+}
+
+TEST_F(MemoryCheck, BlocksAreRunAgainWhereTheBatchCannotBeHalved) {
+  config_.micro_batch_size = 7;
+  EngineConfig block = config_;
+  block.memory.recompute = Recompute::block;
+  const int64_t limit = Engine::plan(block, groups_, pool_).total();
+  EngineConfig cheap = config_;
+  cheap.memory.recompute = Recompute::cheap;
+  ASSERT_LT(limit, Engine::plan(cheap, groups_, pool_).total());
+  EXPECT_EQ(advice(limit), "memory.recompute=block");
+}
+
+}  // namespace
+}  // namespace trireme
