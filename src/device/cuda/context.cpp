@@ -27,10 +27,9 @@ void set_first_device(int index) {
   const cudaError_t status = cudaSetDevice(index);
   if (status == cudaSuccess) return;
   cudaGetLastError();  // not for a later call to stumble over
-  throw DeviceError(cat("GPU ", index, " cannot be used: ", cudaGetErrorString(status),
-                        status == cudaErrorMemoryAllocation
-                            ? "; other processes hold its memory (nvidia-smi lists them)"
-                            : ""));
+  throw DeviceError(
+      cat("GPU ", index, " cannot be used: ", cudaGetErrorString(status),
+          status == cudaErrorMemoryAllocation ? "; other processes hold its memory (nvidia-smi lists them)" : ""));
 }
 
 /// What CUDA and its libraries take for themselves does not fit where others hold nearly all.
