@@ -46,7 +46,7 @@ class Parser : public ExpressionParser {
         body.push_back(text);
       } else if (lexeme.type == Token::variable_begin) {
         Stmt* output = make(Do::output, lexeme.line);
-        output->exprs = {parse_tuple(true)};
+        output->exprs.push_back(parse_tuple(true));
         expect(Token::variable_end, "'}}'");
         body.push_back(output);
       } else {

@@ -106,7 +106,7 @@ void add_split(std::vector<PieceRule>& out, const JsonNode& node) {
 }
 
 void add_metaspace(std::vector<PieceRule>& out, const JsonNode& node) {
-  const std::string& replacement = short_text(node.at("replacement"));
+  const std::string replacement = short_text(node.at("replacement"));
   std::string scheme = node.flag("add_prefix_space", true) ? "always" : "never";
   if (node.has("prepend_scheme")) scheme = node.text("prepend_scheme");
   if (scheme != "always" && scheme != "first" && scheme != "never") {

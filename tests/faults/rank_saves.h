@@ -122,7 +122,7 @@ class RankSaves {
     run_local_ranks({.dp = saver_.ranks}, [&](int rank, const Groups& groups) {
       RankState state = all.of(rank);
       std::error_code ignored;
-      if (std::filesystem::exists(run_dir + "/vocab.json", ignored)) state.files = {run_dir + "/vocab.json"};
+      if (std::filesystem::exists(run_dir + "/vocab.json", ignored)) state.files = {{run_dir, "vocab.json"}};
       try {
         if (saver_.background) {
           ThreadPool pool(1);
