@@ -183,11 +183,11 @@ TEST(Damage, AllOfItIsListed) {
   testing::flip_bit(shard, 8 * (4 * kBlockBytes + 5));
   files::remove(run.newer + "/trainer.json");
   files::copy(run.older + "/optimizer-rank-0.safetensors", run.newer + "/optimizer-rank-7.safetensors");
-  files::copy_file(run.older + "/model-00002-of-00003.safetensors", run.newer + "/model-00002-of-00003.safetensors",
+  files::copy_file(run.older + "/model-00001-of-00003.safetensors", run.newer + "/model-00001-of-00003.safetensors",
                    files::copy_options::overwrite_existing);
   ThreadPool pool(2);
   const std::vector<std::string> found = damage_of(run.newer, &pool);
-  const std::string expected[] = {"model-00002-of-00003.safetensors: bytes 0 to ",
+  const std::string expected[] = {"model-00001-of-00003.safetensors: bytes 0 to ",
                                   "optimizer-rank-1.safetensors: bytes 0 to 1048576 (tensor",
                                   "optimizer-rank-1.safetensors: bytes 3145728 to 5242880 (tensor",
                                   "trainer.json: No such file or directory; the manifest lists it",

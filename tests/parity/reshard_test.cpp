@@ -19,7 +19,7 @@ namespace {
 
 using testing::GridCase, testing::GridShape, testing::TempDir;
 
-constexpr int64_t kSamples = 2, kLength = 16;
+constexpr int64_t kSamples = 1, kLength = 16;
 constexpr int kMicroBatches = 8;  // of all data ranks together
 constexpr double kLossBound = 64 * 0x1p-24;
 
