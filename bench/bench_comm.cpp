@@ -178,7 +178,7 @@ void bench_all_reduce(const BenchOptions& options, const Work& work) {
       }
       // As nccl-tests count: what each rank must send and receive at least, over the time.
       const double factor = 2.0 * static_cast<double>(options.processes - 1) / static_cast<double>(options.processes);
-      row.more["bus_gb_per_second"] = factor * static_cast<double>(work.bytes) / (row.ms * 1e6);
+      row.more["megabytes_per_second"] = factor * static_cast<double>(work.bytes) / (row.ms * 1e3);
       row.more["speedup_of_trireme"] = median(times[p]) / median(times[0]);
       append_row(options, row);
     }
