@@ -64,13 +64,7 @@ int cmd_train(CommandLine& line) {
     return kDone;
   }
   Ranks ranks(std::move(launched));
-  try {
-    return ranks.guarded([&] { return train(recipe, overrides, ranks); });
-  } catch (const PeerError& e) {
-    if (ranks.rank() == 0) throw;
-    log_info(e.what());  // one rank's failure is told once, not by all
-    return kFailed;
-  }
+  return ranks.run([&] { return train(recipe, overrides, ranks); });
 }
 
 }  // namespace trireme

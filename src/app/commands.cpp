@@ -25,6 +25,7 @@ constexpr std::array kCommands = {
     Command{"generate", "Write text with a trained model.", cmd_generate},
     Command{"eval", "Loss, perplexity and bits per byte on token files.", cmd_eval},
     Command{"verify", "Check every byte of a checkpoint and print its step and state hash.", cmd_verify},
+    Command{"parity", "Train some steps on every layout and compare with one rank in float32.", cmd_parity},
     Command{"prepare", "Turn text into token files.", cmd_prepare},
     Command{"data samples", "Show the samples that training will see.", cmd_data_samples},
     Command{"data info", "Say what token files hold.", cmd_data_info},

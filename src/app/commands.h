@@ -25,6 +25,7 @@ int cmd_data_samples(CommandLine& line);
 int cmd_data_info(CommandLine& line);
 int cmd_data_merge(CommandLine& line);
 int cmd_verify(CommandLine& line);
+int cmd_parity(CommandLine& line);
 int cmd_docs_keys(CommandLine& line);
 
 /// The value of a --threads option, 0 (one for each available core) to 1024; ConfigError for any other.

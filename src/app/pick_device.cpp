@@ -7,10 +7,15 @@
 
 namespace trireme {
 
-Device pick_device(std::string_view word) {
+Device pick_device(std::string_view word, int processes) {
   constexpr Device kGpu{DeviceKind::cuda, 0};
   if (word == "cpu") return kCpu;
   if (word != "auto" && word != "cuda") throw ConfigError(cat("--device is '", word, "', expected auto, cpu or cuda"));
+  if (processes > 1) {
+    if (word == "cuda")
+      throw ConfigError(cat("--device cuda with ", processes, " processes is not supported by this version; use one"));
+    return kCpu;
+  }
   const std::string reason = cuda_problem();
   if (reason.empty()) return kGpu;
   if (word == "cuda") throw ConfigError(cat("--device cuda: ", reason, "; use --device cpu"));

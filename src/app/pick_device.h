@@ -9,8 +9,8 @@
 namespace trireme {
 
 /// `auto`: the first GPU where there is one, else the CPU; `cpu`; `cuda`. ConfigError for any other word, and for a GPU
-/// that is not there, with the reason.
-Device pick_device(std::string_view word);
+/// that is not there, with the reason. Several processes run on the CPU.
+Device pick_device(std::string_view word, int processes = 1);
 
 /// Where what was tuned for a GPU outlives the process: $TRIREME_CACHE, else $XDG_CACHE_HOME/trireme, else
 /// ~/.cache/trireme. Empty, and nothing is kept, where TRIREME_CACHE is empty or none of them is set.

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "app/commands.h"
 #include "base/log.h"
 #include "launch/report.h"
 
@@ -22,13 +23,6 @@ int threads_of(const std::optional<Launched>& launched) {
 }
 
 }  // namespace
-
-Mesh mesh_of(const ParallelConfig& p) {
-  return {.pp = static_cast<int>(p.pipeline),
-          .dp = static_cast<int>(p.data),
-          .cp = static_cast<int>(p.context),
-          .tp = static_cast<int>(p.tensor)};
-}
 
 Ranks::Ranks(std::optional<Launched> launched) : launched_(std::move(launched)), threads_(threads_of(launched_)) {
   if (!launched_) return;
@@ -54,6 +48,19 @@ const Groups& Ranks::make_groups(const ParallelConfig& parallel) {
     return owned_.emplace_back(world_->group(ranks)).get();
   });
   return groups_;
+}
+
+int Ranks::run(const std::function<int()>& work) {
+  try {
+    return work();
+  } catch (const PeerError& e) {
+    if (rank() == 0) throw;
+    log_info(e.what());  // one rank's failure is told once, not by all
+    return kFailed;
+  } catch (const std::exception& e) {
+    fail(e.what());
+    throw;
+  }
 }
 
 void Ranks::fail(const std::string& why) noexcept {

@@ -1,6 +1,7 @@
 // This process among the ranks of its job: the connection to the others, its groups, and how it tells of its failure.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -9,11 +10,9 @@
 #include "comm/process_world.h"
 #include "exec/config.h"
 #include "launch/environment.h"
+#include "train/layouts.h"
 
 namespace trireme {
-
-/// The mesh of a layout whose sizes are all set.
-Mesh mesh_of(const ParallelConfig& parallel);
 
 class Ranks {
  public:
@@ -30,18 +29,15 @@ class Ranks {
   /// Waits for all; for before make_groups().
   void meet();
 
-  /// Runs `work`; what it throws is told to the other ranks and the launcher first. A PeerError is another rank's.
+  /// Rank 0's `work()`, on every rank. Where it throws, the others end: what is wrong is told once.
   template <class Work>
-  auto guarded(Work work) {
-    try {
-      return work();
-    } catch (const PeerError&) {
-      throw;
-    } catch (const std::exception& e) {
-      fail(e.what());
-      throw;
-    }
+  std::string from_first(Work work) {
+    return everyone_ ? broadcast_text(*everyone_, rank() == 0 ? work() : "", 0) : work();
   }
+
+  /// Runs `work`, which returns an exit code; what it throws is told to the other ranks and the launcher first. Returns
+  /// kFailed where another rank failed than this one and rank 0.
+  int run(const std::function<int()>& work);
 
  private:
   void fail(const std::string& why) noexcept;

@@ -53,8 +53,8 @@ void add_data(Fields& out, RunConfig& c) {
   out.push_back(integer_field("data.micro_batch_size", d.micro_batch_size, {1, 1 << 20},
                               "Samples that go through the model at once, B."));
   out.push_back(integer_field("data.global_batch_size", d.global_batch_size, {0, 1 << 30},
-                              "Samples of one optimizer step; default (0): one micro-batch of every data-parallel "
-                              "rank."));
+                              "Samples of one optimizer step; default (0): data.micro_batch_size, of which each "
+                              "data-parallel rank then takes its share."));
   out.push_back(integer_field("data.seed", d.seed, at_least(0), "Seed of the order of samples."));
   out.push_back(choice_field("data.order", d.order, kDataOrderNames,
                              "Order of samples: ours, or that of another system for the same files and seed."));

@@ -13,7 +13,6 @@
 namespace trireme {
 namespace {
 
-constexpr uint64_t kLargestRecipe = 1 << 20;  // bytes
 constexpr std::string_view kModelSection = "model";
 constexpr std::string_view kModelDoc =
     "The model: a Hugging Face config.json key, or the name of a preset as `model: gpt2-124m` or `model.preset`.";
@@ -116,8 +115,10 @@ void derive(RunConfig& config, const std::string& recipe_path, int world_size) {
   if (config.data.prefix.empty()) config.data.prefix = config.run.dir + "/data/tokens";
   ParallelConfig& p = config.parallel;
   if (p.data == 0) p.data = std::max<int64_t>(1, world_size / (p.tensor * p.pipeline * p.context));
-  if (config.data.global_batch_size == 0) {
-    config.data.global_batch_size = config.data.micro_batch_size * config.parallel.data;
+  DataConfig& d = config.data;
+  if (d.global_batch_size == 0) {  // that of one process, so that a training does not depend on its layout
+    d.global_batch_size = d.micro_batch_size;
+    if (d.micro_batch_size % p.data == 0) d.micro_batch_size /= p.data;
   }
 }
 

@@ -19,6 +19,8 @@
 
 namespace trireme {
 
+constexpr uint64_t kLargestRecipe = 1 << 20;  // bytes of a recipe's file
+
 struct RunSection {
   std::string name;  // empty: the recipe's file name without its ending
   std::string dir;   // empty: runs/<name>
@@ -65,7 +67,7 @@ void apply_override(RunConfig& config, const std::string& word);
 
 /// Reads the recipe at `path`, applies `overrides` in order, and fills in what is left open, what follows from other
 /// keys and from the number of processes: device, run.name, run.dir, tokenizer.path, data.prefix, parallel.data,
-/// data.global_batch_size. Does not validate.
+/// data.global_batch_size (that of one process, of which each data rank then takes a share). Does not validate.
 RunConfig load_recipe(const std::string& path, std::span<const std::string> overrides, int world_size = 1);
 
 /// All keys with their values as YAML; parse_recipe reads it back to an equal config.

@@ -52,14 +52,6 @@ class RunLock {
   int fd_;
 };
 
-void set_vocabulary(ModelConfig& model, const Tokenizer& tokenizer) {
-  if (model.vocab_size == 0) model.vocab_size = tokenizer.vocab_size();
-  if (model.vocab_size < tokenizer.vocab_size())
-    throw ConfigError(cat("model.vocab_size is ", model.vocab_size, ", but the tokenizer has ", tokenizer.vocab_size(),
-                          " tokens; leave model.vocab_size out to take the tokenizer's"));
-  if (model.eos_token_id < 0) model.eos_token_id = tokenizer.eos_id().value_or(-1);
-}
-
 std::vector<CarriedFile> carried_files(const std::string& tokenizer) {
   const TokenizerPlace place = find_tokenizer(tokenizer);
   std::vector<CarriedFile> files;
@@ -81,10 +73,19 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   e.micro_batch_size = c.data.micro_batch_size;
   e.sequence_length = c.data.sequence_length;
   e.micro_batches = static_cast<int>(c.data.global_batch_size / (c.data.micro_batch_size * c.parallel.data));
+  e.copies_to_save = c.checkpoint.background;
   e.seed = static_cast<uint64_t>(c.train.seed);
   e.device = {c.device.value_or(DeviceKind::cpu), 0};
   e.gpu = {.deterministic = c.train.deterministic, .cache_folder = user_cache_folder()};
   return e;
+}
+
+void set_vocabulary(ModelConfig& model, const Tokenizer& tokenizer) {
+  if (model.vocab_size == 0) model.vocab_size = tokenizer.vocab_size();
+  if (model.vocab_size < tokenizer.vocab_size())
+    throw ConfigError(cat("model.vocab_size is ", model.vocab_size, ", but the tokenizer has ", tokenizer.vocab_size(),
+                          " tokens; leave model.vocab_size out to take the tokenizer's"));
+  if (model.eos_token_id < 0) model.eos_token_id = tokenizer.eos_id().value_or(-1);
 }
 
 TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks) {

@@ -33,7 +33,9 @@ void check_batch(Problems& problems, const RunConfig& c) {
   const int64_t micro = c.data.micro_batch_size, global = c.data.global_batch_size, ranks = c.parallel.data;
   if (micro > global / ranks || global % (micro * ranks) != 0) {
     add(problems, "data.global_batch_size (", global, ") is not a multiple of data.micro_batch_size x parallel.data (",
-        micro, " x ", ranks, "): each rank must get the same number of whole micro-batches");
+        micro, " x ", ranks,
+        "): each rank must get the same number of whole micro-batches; set data.global_batch_size, or lower "
+        "data.micro_batch_size");
   }
 }
 

@@ -1,5 +1,6 @@
 #include "checkpoint/model_io.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -10,6 +11,16 @@ namespace trireme {
 namespace {
 
 constexpr std::string_view kOptionalPrefix = "transformer.";
+
+/// The parameter of this rank whose memory such a tensor fills: its own, or on another pipeline stage one tied to it;
+/// null where this rank has neither.
+const Param* held_param(const ParamTable& params, const Param& param) {
+  if (param.value.defined()) return &param;
+  const auto copy = std::find_if(params.begin(), params.end(), [&](const Param& other) {
+    return other.spec.tied_to == param.spec.name && other.value.defined();
+  });
+  return copy == params.end() ? nullptr : &*copy;
+}
 
 }  // namespace
 
@@ -56,11 +67,13 @@ std::vector<NamedTensor> model_weights(const ModelConfig& config, const ParamTab
 
 void read_model_weights(const ModelConfig& config, const ParamTable& params, const FindTensor& find) {
   for (const DiskTensor& disk : disk_tensors(config, params)) {
+    const Param* held = held_param(params, *disk.param);
+    if (held == nullptr) continue;
     std::optional<StoredTensor> stored = find(disk.name);
     if (!stored && starts_with(disk.name, kOptionalPrefix)) stored = find(disk.name.substr(kOptionalPrefix.size()));
     if (!stored) throw IoError(cat("the weights lack the tensor ", disk.name, ", which config.json asks for"));
     checked_shape(disk, *stored);
-    const Param& param = *disk.param;
+    const Param& param = *held;
     int64_t at = 0;  // where the next part begins in the local tensor, along the split dimension
     for (const Box& local : param.local_boxes) {
       const int dim = param.spec.split.dim == 1 ? 1 : 0;

@@ -29,8 +29,9 @@ const StoredTensor& checked_shape(const DiskTensor& disk, const StoredTensor& st
 /// The stored tensor of a name, or nothing.
 using FindTensor = std::function<std::optional<StoredTensor>(const std::string& name)>;
 
-/// Fills the bound values from stored weights, converted to their dtype. Names may lack GPT-2's "transformer." as
-/// older files do. IoError where a tensor is missing or has another shape.
+/// Fills the bound values from stored weights, converted to their dtype; those that another pipeline stage holds are
+/// not asked for. Names may lack GPT-2's "transformer." as older files do. IoError where a tensor is missing or has
+/// another shape.
 void read_model_weights(const ModelConfig& config, const ParamTable& params, const FindTensor& find);
 
 }  // namespace trireme

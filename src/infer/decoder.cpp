@@ -4,28 +4,25 @@
 
 #include "base/numeric.h"
 #include "checkpoint/model_io.h"
+#include "ops/basic.h"
 
 namespace trireme {
 namespace {
 constexpr int64_t kPrefillTokens = 256;  // of one pass: bounds the arenas, long enough for products at full rate
 }
 
-Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
+Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* groups)
     : config_(config),
       pool_(pool),
+      groups_(groups != nullptr ? *groups : Groups::alone(single_)),
       cuda_(make_cuda_context(config.device)),
-      model_(build_model(config.model, single_, {.positions = config.capacity, .device = config.device})),
+      model_(build_model(config.model, *groups_.tp, {.positions = config.capacity, .device = config.device})),
+      stage_(StageRange::of(model_.num_units(), groups_.pp->size(), groups_.pp->rank())),
       lengths_(static_cast<size_t>(config.sequences)),
       max_tokens_(std::max<int64_t>(std::min(kPrefillTokens, config.capacity), config.sequences)) {
-  layout_.emplace(model_.params, model_.num_units(), std::vector<UnitRange>{{0, model_.num_units()}}, single_, 0);
+  layout_.emplace(model_.params, model_.num_units(), std::vector<UnitRange>{stage_.held()}, single_, 0);
   const ModelConfig& m = config.model;
-  const Shape shape{config.sequences * config.capacity, m.num_key_value_heads, m.head_dim};
-  const int64_t half = shape.numel() * dtype_size(config.param_dtype);
-  for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
-    cache_.emplace_back(cat("key-value cache of layer ", layer), config.device, 2 * half);
-    views_.push_back(
-        {cache_.back().view(config.param_dtype, shape), cache_.back().view(config.param_dtype, shape, half)});
-  }
+  make_cache();
   tokens_.resize(static_cast<size_t>(max_tokens_));
   positions_.resize(tokens_.size());
   sample_ids_.resize(tokens_.size());
@@ -39,6 +36,21 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool)
   }
   plan();
   params_.emplace(model_.params, *layout_, config.param_dtype, config.device, single_);
+}
+
+/// The heads of this tensor rank, of the blocks of this pipeline stage.
+void Decoder::make_cache() {
+  const ModelConfig& m = config_.model;
+  const int64_t heads = div_exact(m.num_key_value_heads, groups_.tp->size());
+  const Shape shape{config_.sequences * config_.capacity, heads, m.head_dim};
+  const int64_t half = shape.numel() * dtype_size(config_.param_dtype);
+  views_.resize(static_cast<size_t>(m.num_hidden_layers));
+  for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
+    if (layer + 1 < stage_.first || layer + 1 >= stage_.last) continue;
+    const Buffer& keys = cache_.emplace_back(cat("key-value cache of layer ", layer), config_.device, 2 * half);
+    views_[static_cast<size_t>(layer)] = {keys.view(config_.param_dtype, shape),
+                                          keys.view(config_.param_dtype, shape, half)};
+  }
 }
 
 /// Runs a pass of every size on the meta device and makes arenas of their peaks: a product of fewer rows may be cut
@@ -95,23 +107,40 @@ Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_l
   ctx.keep = &arenas.keep;
   ctx.temp = &arenas.temp;
   const ArenaScope scope(arenas.stream);
-  const int64_t n = batch.num_tokens();
-  const Shape shape{n, model_.hidden_size};
+  Group& pp = *groups_.pp;
+  Stream in = run_units(ctx, arenas, batch);
+  if (stage_.is_last) {
+    const int64_t n = batch.num_tokens();
+    in.residual = in.residual.slice(0, first_logit_row, n);
+    if (in.delta.defined()) in.delta = in.delta.slice(0, first_logit_row, n);
+    model_.head->logits(ctx, logits, in);
+  } else {
+    if (in.delta.defined()) add(ctx, in.residual, in.residual, in.delta);
+    pp.send(in.residual, pp.rank() + 1);
+  }
+  pp.broadcast(logits, pp.size() - 1);
+  return logits;
+}
+
+/// The units of this stage, over what the stage before sends. The result lies in arenas.stream.
+Stream Decoder::run_units(Ctx& ctx, Arenas& arenas, const Batch& batch) {
+  const Shape shape{batch.num_tokens(), model_.hidden_size};
   const auto take = [&] { return arenas.stream.take(config_.param_dtype, shape); };
-  Stream ping{take(), take()}, pong{take(), take()};
+  const Stream ping{take(), take()}, pong{take(), take()};
   const Tensor x = take();
   Stream in;
-  for (size_t u = 0; u < model_.units.size(); ++u) {
+  if (!stage_.is_first) {
+    in.residual = take();
+    groups_.pp->recv(in.residual, groups_.pp->rank() - 1);
+  }
+  for (int u = stage_.first; u < stage_.last; ++u) {
     const ArenaScope saved(arenas.keep);
-    const Stream out{u % 2 == 0 ? ping.residual : pong.residual, u == 0       ? Tensor()
-                                                                 : u % 2 == 0 ? ping.delta
-                                                                              : pong.delta};
-    model_.units[u]->forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
+    const Stream& here = u % 2 == 0 ? ping : pong;
+    const Stream out{here.residual, u == 0 ? Tensor() : here.delta};
+    model_.units[static_cast<size_t>(u)]->forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
     in = out;
   }
-  in = {in.residual.slice(0, first_logit_row, n), in.delta.slice(0, first_logit_row, n)};
-  model_.head->logits(ctx, logits, in);
-  return logits;
+  return in;
 }
 
 /// Puts `tokens` of sequence `s` at `row` of the batch.

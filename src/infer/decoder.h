@@ -1,5 +1,5 @@
 // A model that is fed tokens and answers with logits, keeping keys and values of what it has seen. The same units as in
-// training, with arenas planned for inference.
+// training, with arenas planned for inference, on one process or on the tensor and pipeline ranks that trained it.
 #pragma once
 
 #include <optional>
@@ -9,6 +9,7 @@
 #include "checkpoint/shards.h"
 #include "comm/mesh.h"
 #include "device/cuda.h"
+#include "exec/runner.h"
 #include "models/config.h"
 #include "models/model.h"
 #include "params/param_store.h"
@@ -25,7 +26,9 @@ struct DecoderConfig {
 
 class Decoder {
  public:
-  Decoder(const DecoderConfig& config, ThreadPool& pool);
+  /// `groups`: the ranks that share the model (tp, pp), all of which make the same calls and get the same logits; null:
+  /// this process alone.
+  Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* groups = nullptr);
 
   /// The weights; before the first token. IoError where they do not fit the model.
   void load(const WeightFiles& files);
@@ -46,7 +49,9 @@ class Decoder {
     Arena keep, temp, stream;
   };
   void plan();
+  void make_cache();
   Tensor run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits);
+  Stream run_units(Ctx& ctx, Arenas& arenas, const Batch& batch);
   Batch batch(int64_t n);
   Tensor to_host(const Tensor& logits);
   void append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments);
@@ -54,12 +59,14 @@ class Decoder {
   DecoderConfig config_;
   ThreadPool& pool_;
   SingleGroup single_;
+  Groups groups_;
   CudaContextPtr cuda_;
   Model model_;
+  StageRange stage_;  // the units of this rank
   std::optional<ModelLayout> layout_;
   std::optional<ParamStore> params_;
-  std::vector<Buffer> cache_;  // k and v of each layer
-  std::vector<KvView> views_;
+  std::vector<Buffer> cache_;  // k and v of each layer of this rank
+  std::vector<KvView> views_;  // by layer
   std::vector<int64_t> lengths_;
   int64_t max_tokens_;  // of one pass through the units
   std::vector<int32_t> tokens_, positions_;

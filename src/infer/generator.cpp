@@ -61,11 +61,11 @@ struct Sequence {
 class Answers {
  public:
   Answers(const LoadedModel& model, const GenerateOptions& options, const OnText& on_text, const DecoderConfig& config,
-          ThreadPool& pool)
+          ThreadPool& pool, const Groups* groups)
       : model_(model),
         options_(options),
         on_text_(on_text),
-        decoder_(config, pool),
+        decoder_(config, pool, groups),
         sampler_(options.sampling, config.model.vocab_size) {
     decoder_.load(WeightFiles(model.folder));
   }
@@ -153,8 +153,8 @@ LoadedModel load_model_folder(const std::string& folder) {
   return model;
 }
 
-Generator::Generator(LoadedModel model, ThreadPool& pool, Device device)
-    : model_(std::move(model)), pool_(pool), device_(device) {}
+Generator::Generator(LoadedModel model, ThreadPool& pool, Device device, const Groups* groups)
+    : model_(std::move(model)), pool_(pool), device_(device), groups_(groups) {}
 
 std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
   std::vector<int32_t> ids;
@@ -173,8 +173,7 @@ std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const Gene
   return ids;
 }
 
-std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options,
-                                            const OnText& on_text, GenerateStats* stats) {
+int64_t Generator::check(const std::vector<std::string>& prompts, const GenerateOptions& options) const {
   options.sampling.validate();
   const int64_t positions = model_.config.max_position_embeddings;
   if (options.max_new_tokens < 1 || options.max_new_tokens > positions)
@@ -182,21 +181,28 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
         cat("max-new-tokens is ", options.max_new_tokens, ", expected 1 to ", positions, ", the model's positions"));
   for (const std::string& stop : options.stop)
     if (stop.empty()) throw ConfigError("an empty stop string would end every text at once");
-  std::vector<Sequence> all;
   int64_t capacity = 0;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    all.push_back({i, prompt_ids(prompts[i], options), StreamDecoder(model_.tokenizer), StopFilter(options.stop), {}});
-    capacity = std::max(capacity, static_cast<int64_t>(all.back().history.size()) + options.max_new_tokens);
-  }
+  for (const std::string& prompt : prompts)
+    capacity = std::max(capacity, static_cast<int64_t>(prompt_ids(prompt, options).size()) + options.max_new_tokens);
   if (capacity > positions)
     throw ConfigError(cat("prompt and new tokens need ", capacity, " positions, the model has ", positions,
                           "; shorten the prompt or lower --max-new-tokens"));
+  return capacity;
+}
+
+std::vector<Generation> Generator::generate(const std::vector<std::string>& prompts, const GenerateOptions& options,
+                                            const OnText& on_text, GenerateStats* stats) {
+  const int64_t capacity = check(prompts, options);
+  std::vector<Sequence> all;
+  for (size_t i = 0; i < prompts.size(); ++i)
+    all.push_back({i, prompt_ids(prompts[i], options), StreamDecoder(model_.tokenizer), StopFilter(options.stop), {}});
   if (all.empty()) return {};
 
   const size_t width = std::min(kSideBySide, all.size());
   Answers answers(
       model_, options, on_text,
-      {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity, .device = device_}, pool_);
+      {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity, .device = device_}, pool_,
+      groups_);
   for (size_t first = 0; first < all.size(); first += width)
     answers.answer(std::span(all).subspan(first, std::min(width, all.size() - first)));
   if (stats != nullptr) *stats = answers.stats();

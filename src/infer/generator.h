@@ -47,11 +47,14 @@ using OnText = std::function<void(size_t prompt, std::string_view text)>;
 
 class Generator {
  public:
-  Generator(LoadedModel model, ThreadPool& pool, Device device = kCpu);
+  /// `groups`: as of a Decoder. Each rank makes the same calls and gets the same texts.
+  Generator(LoadedModel model, ThreadPool& pool, Device device = kCpu, const Groups* groups = nullptr);
 
   const LoadedModel& model() const { return model_; }
-  /// One generation a prompt. ConfigError where a prompt and its new tokens do not fit the model's positions, or an
+  /// Positions that the longest prompt and its new tokens take. ConfigError where the model has not as many, or an
   /// option is out of range.
+  int64_t check(const std::vector<std::string>& prompts, const GenerateOptions& options) const;
+  /// One generation a prompt. ConfigError as of check().
   std::vector<Generation> generate(const std::vector<std::string>& prompts, const GenerateOptions& options,
                                    const OnText& on_text, GenerateStats* stats = nullptr);
 
@@ -60,6 +63,7 @@ class Generator {
   LoadedModel model_;
   ThreadPool& pool_;
   Device device_;
+  const Groups* groups_;
 };
 
 }  // namespace trireme

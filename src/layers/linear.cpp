@@ -1,5 +1,6 @@
 #include "layers/linear.h"
 
+#include "base/failpoint.h"
 #include "ops/matmul.h"
 
 namespace trireme {
@@ -30,7 +31,8 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
 
 void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
-  const bool row = kind_ == LinearKind::row, adds_bias = bias_ != nullptr && (!row || groups_.tp().rank() == 0);
+  const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
+  const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
   const Tensor part = row ? groups_.partial(ctx, y) : y;
   matmul(ctx, part, row ? x : groups_.gather(ctx, x), weight_.value,
          {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/failpoint.h"
 #include "ops/basic.h"
 
 namespace trireme {
@@ -127,7 +128,7 @@ Tensor GradStore::optimizer_view(int unit) const {
 }
 
 bool GradStore::counts_in_norm(const Param& param) const {
-  return param.spec.trainable && stands_for(param.spec, groups_.tp->rank());
+  return param.spec.trainable && (stands_for(param.spec, groups_.tp->rank()) || failpoint("norm.counts_twice"));
 }
 
 double GradStore::global_sum_squares(Ctx& ctx) const {

@@ -9,6 +9,7 @@
 #include "params/init.h"
 #include "train/layout_rules.h"
 #include "train/memory_check.h"
+#include "train/state.h"
 
 namespace trireme {
 namespace {
@@ -93,6 +94,13 @@ auto with_planned_batch(const EngineConfig& c, const Groups& groups, Fn fn) {
   return fn(own);
 }
 
+/// Bytes of the copy from which a checkpoint of this rank is written.
+int64_t planned_copy(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups) {
+  const ParamStore params(model.params, layout, c.precision.param_dtype, kMeta, *groups.dp_cp);
+  const AdamW optimizer(layout, c.precision.param_dtype, kMeta, c.optimizer);
+  return copy_bytes(rank_state(layout, params, optimizer, groups.tp->rank()));
+}
+
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
                             ThreadPool& pool) {
   const Plan step = with_planned_batch(c, groups, [&](const Batch& batch) {
@@ -103,6 +111,7 @@ MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const Engin
   plan.gradients = step.gradient_bytes;
   if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
   plan.batches = make_dealer(c, groups, kMeta).bytes();
+  if (c.copies_to_save && c.micro_batches > 0) plan.save_copy = planned_copy(model, layout, c, groups);
   if (c.device != kCpu) plan.batches += make_device_batches(c, groups, kMeta).bytes();
   plan.arenas = step.arenas;
   plan.step = step.step;
@@ -127,6 +136,7 @@ std::string MemoryPlan::str() const {
          row("parameters", parameters, human_count(static_cast<double>(num_parameters)) + " in the whole model") +
          row("gradients", gradients, "") + row("optimizer state", optimizer, "") +
          (batches > 0 ? row("copies of tokens", batches, "") : "") +
+         (save_copy > 0 ? row("copy to be saved", save_copy, "") : "") +
          row("activations kept", keep,
              cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
          row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") +

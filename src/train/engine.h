@@ -25,7 +25,8 @@ struct EngineConfig {
   int virtual_pipeline = 1;                           // stages of each pipeline rank
   bool sequence_parallel = false;                     // the residual stream is split over the tensor ranks
   int64_t micro_batch_size = 1, sequence_length = 0;  // of a micro-batch, before context ranks share it
-  int micro_batches = 1;  // of this rank, a step; 0: evaluate() only, without gradients and optimizer
+  int micro_batches = 1;        // of this rank, a step; 0: evaluate() only, without gradients and optimizer
+  bool copies_to_save = false;  // checkpoints are written from a copy of the state, which whoever saves makes
   uint64_t seed = 0;
   Device device = kCpu;
   CudaOptions gpu;  // where device is one
@@ -36,13 +37,15 @@ struct EngineConfig {
 /// Bytes that an engine takes on this rank, known before anything is allocated.
 struct MemoryPlan {
   int64_t parameters = 0, gradients = 0, optimizer = 0;
-  int64_t batches = 0;  // copies of a step's tokens: a context rank's own, those on a GPU
+  int64_t batches = 0;    // copies of a step's tokens: a context rank's own, those on a GPU
+  int64_t save_copy = 0;  // of this rank's state that is being saved, on the host
   ArenaSizes arenas;
   OpCount step;
   double model_flops = 0;  // matrix products of one step of this rank, without recompute
   int64_t num_parameters = 0;
 
-  int64_t total() const { return parameters + gradients + optimizer + batches + arenas.total(); }
+  int64_t total() const { return parameters + gradients + optimizer + batches + save_copy + arenas.total(); }
+  int64_t on_device() const { return total() - save_copy; }
   /// A table for people.
   std::string str() const;
 };
@@ -79,7 +82,8 @@ class Engine {
   Ctx& ctx() { return runner_->ctx(); }
 
   const MemoryPlan& memory_plan() const { return plan_; }
-  /// Bytes that were really allocated, and the arenas' real peaks: equal to the plan.
+  /// Bytes that were really allocated, and the arenas' real peaks: equal to the plan, but for what is not the engine's
+  /// (save_copy).
   int64_t allocated_bytes() const;
   ArenaSizes arena_peaks() const { return runner_->peaks(); }
   void set_poison(bool on) { runner_->set_poison(on); }

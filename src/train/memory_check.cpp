@@ -12,7 +12,7 @@ constexpr int64_t kLibraries = int64_t{1} << 30;  // what cuBLAS and cuDNN take 
 std::string gib(int64_t bytes) { return cat(number(static_cast<double>(bytes) / 0x1p30, 4), " GiB"); }
 
 bool fits(const EngineConfig& c, const Groups& groups, ThreadPool& pool, int64_t limit) {
-  return Engine::plan(c, groups, pool).total() <= limit;
+  return Engine::plan(c, groups, pool).on_device() <= limit;
 }
 
 /// "data.micro_batch_size=N" for the largest that fits, by halves; empty where none does.
@@ -42,9 +42,9 @@ std::string cheapest_change(const EngineConfig& config, const Groups& groups, Th
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan) {
   const Device device = config.device;
   const CudaMemory memory = cuda_memory(device.index);
-  if (plan.total() + kLibraries <= memory.free) return;
+  if (plan.on_device() + kLibraries <= memory.free) return;
   const std::string change = cheapest_change(config, groups, pool, memory.free - kLibraries);
-  throw ConfigError(cat("this run needs ", gib(plan.total()), " and about 1 GiB for libraries; GPU ", device.index,
+  throw ConfigError(cat("this run needs ", gib(plan.on_device()), " and about 1 GiB for libraries; GPU ", device.index,
                         " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
                         gib(memory.total), ". ",
                         change.empty() ? "No micro-batch and no recompute makes it fit: use a smaller model or "

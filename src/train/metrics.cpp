@@ -2,12 +2,15 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <string_view>
 
 #include "base/error.h"
@@ -164,6 +167,17 @@ double peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+double free_memory_bytes() {
+  double bytes = std::numeric_limits<double>::infinity();
+  std::ifstream machine("/proc/meminfo");
+  for (std::string word; machine >> word;)
+    if (word == "MemAvailable:" && machine >> bytes) bytes *= 1024;
+  double most = 0, used = 0;
+  std::ifstream limit("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current");
+  if (limit >> most && now >> used) bytes = std::min(bytes, most - used);  // "max" is no number: no limit
+  return bytes;
 }
 
 }  // namespace trireme

@@ -74,5 +74,7 @@ class LogWindow {
 
 /// Largest resident set of this process so far, in bytes (VmHWM).
 double peak_memory_bytes();
+/// Memory that new processes could have without swapping, in bytes: of the machine, or of this control group.
+double free_memory_bytes();
 
 }  // namespace trireme

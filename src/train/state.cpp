@@ -9,13 +9,12 @@ namespace {
 
 /// The weights in `range(unit)` of every unit, a sub-range of its optimizer range.
 template <class RangeOf>
-std::vector<StatePiece> weights_in(Engine& engine, RangeOf range_of) {
-  const ModelLayout& layout = engine.layout();
+std::vector<StatePiece> weights_in(const ModelLayout& layout, const ParamStore& params, RangeOf range_of) {
   std::vector<StatePiece> pieces;
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int unit = static_cast<int>(u);
     const int64_t first = layout.optimizer_range(unit).begin;
-    const Tensor values = engine.param_store().optimizer_view(unit);
+    const Tensor values = params.optimizer_view(unit);
     for_each_piece(layout.units[u], range_of(unit), [&](Param& param, int64_t begin, int64_t flat, int64_t n) {
       pieces.push_back({&param, "", begin, values.slice(0, flat - first, flat - first + n)});
     });
@@ -23,10 +22,9 @@ std::vector<StatePiece> weights_in(Engine& engine, RangeOf range_of) {
   return pieces;
 }
 
-std::vector<StatePiece> optimizer_pieces(const Engine& engine) {
+std::vector<StatePiece> optimizer_pieces(const AdamW& optimizer) {
   std::vector<StatePiece> pieces;
-  for (const AdamW::Piece& p : engine.optimizer().pieces())
-    pieces.push_back({p.param, p.kind, p.param_begin, p.values});
+  for (const AdamW::Piece& p : optimizer.pieces()) pieces.push_back({p.param, p.kind, p.param_begin, p.values});
   return pieces;
 }
 
@@ -40,30 +38,35 @@ void add_shared(std::vector<StatePiece>& out, const StatePiece& piece, const Sta
 
 }  // namespace
 
-RankState engine_state(Engine& engine) {
-  const int tp_rank = engine.groups().tp->rank();
+RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer, int tp_rank) {
   RankState state;
+  // Ranks with the same parameters share them out by their ZeRO parts, also where nothing is sharded.
+  state.weights = weights_in(layout, params, [&](int unit) { return layout.shard(unit); });
+  std::erase_if(state.weights, [&](const StatePiece& p) { return !stands_for(p.param->spec, tp_rank); });
+  for (const StatePiece& piece : optimizer_pieces(optimizer))
+    for (const StatePiece& owned : state.weights)
+      if (owned.param == piece.param) add_shared(state.optimizer, piece, owned);
+  return state;
+}
+
+RankState engine_state(Engine& engine) {
+  RankState state = rank_state(engine.layout(), engine.param_store(), engine.optimizer(), engine.groups().tp->rank());
   state.model = &engine.config().model;
   state.params = &engine.params();
   state.weight_dtype = engine.config().precision.param_dtype;
-  // Ranks with the same parameters share them out by their ZeRO parts, also where nothing is sharded.
-  state.weights = weights_in(engine, [&](int unit) { return engine.layout().shard(unit); });
-  std::erase_if(state.weights, [&](const StatePiece& p) { return !stands_for(p.param->spec, tp_rank); });
-  for (const StatePiece& piece : optimizer_pieces(engine))
-    for (const StatePiece& owned : state.weights)
-      if (owned.param == piece.param) add_shared(state.optimizer, piece, owned);
   return state;
 }
 
 void restore_state(Engine& engine, const Checkpoint& checkpoint) {
   do_together(*engine.groups().world, [&] {
     read_weights(checkpoint, engine.config().model, engine.params(),
-                 weights_in(engine, [&](int unit) { return engine.layout().optimizer_range(unit); }));
+                 weights_in(engine.layout(), engine.param_store(),
+                            [&](int unit) { return engine.layout().optimizer_range(unit); }));
   });
   engine.param_store().updated();
   engine.weights_changed();
   failpoint("restore.weights");
-  do_together(*engine.groups().world, [&] { read_optimizer(checkpoint, optimizer_pieces(engine)); });
+  do_together(*engine.groups().world, [&] { read_optimizer(checkpoint, optimizer_pieces(engine.optimizer())); });
 }
 
 }  // namespace trireme

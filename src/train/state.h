@@ -11,6 +11,9 @@ namespace trireme {
 /// its share. Views of the engine's memory; trainer's state, facts and files are left to the caller.
 RankState engine_state(Engine& engine);
 
+/// The same of stores of this layout, which may be planned ones: without model, table of parameters and their type.
+RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer, int tp_rank);
+
 /// Takes this rank's weights and optimizer state from a checkpoint of the same model, saved in any layout. Reads only
 /// what this rank keeps; all ranks call it. IoError, on all of them, where the checkpoint is damaged or lacks
 /// something.

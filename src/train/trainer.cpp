@@ -110,6 +110,9 @@ Trainer::Trainer(TrainerConfig config, const Groups& groups, const IndexedDatase
       spikes_(config_.train.spike_z_score, config_.train.spike_window) {
   if (config_.eval.every > 0) require_evaluation(tokens_, validation_part(), config_.data);
   engine_.set_poison(config_.poison);
+  CHECK(config_.engine.copies_to_save == config_.checkpoint.background, "a copy to be saved that is not planned");
+  if (config_.checkpoint.background)
+    background_.emplace(engine_.memory_plan().save_copy, *groups_.io, real_file_system());
   restore();
 }
 
@@ -216,9 +219,7 @@ RankState Trainer::state() {
 void Trainer::save() {
   const double begin = now_seconds();
   if (config_.checkpoint.background) {
-    RankState copied = state();
-    if (!background_) background_.emplace(copy_bytes(copied), *groups_.io, real_file_system());
-    background_->start(config_.run_dir, step_, std::move(copied), pool_, [this] { tidy(nullptr); });
+    background_->start(config_.run_dir, step_, state(), pool_, [this] { tidy(nullptr); });
     pending_step_ = step_;
     if (first_rank()) log_info(cat("step ", step_, ": copied in ", number(now_seconds() - begin, 2), " s to be saved"));
     return;

@@ -41,10 +41,13 @@ class Trainer {
  public:
   /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one: rank 0 chooses
   /// it, and each checks what it reads. ConfigError where that belongs to another model or data order.
+  /// config.engine.copies_to_save must be config.checkpoint.background.
   Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool);
 
   const Engine& engine() const { return engine_; }
   int64_t steps_done() const { return step_; }
+  /// Bytes of the engine and of the copy from which checkpoints are written: what the plan says.
+  int64_t allocated_bytes() const { return engine_.allocated_bytes() + (background_ ? background_->bytes() : 0); }
 
   /// Trains up to train.max_steps. Where `stop` becomes non-zero on any rank, all finish the step at hand, a checkpoint
   /// is saved, and `stopped` returned. IoError where two checkpoints in a row, or the last one, could not be saved.

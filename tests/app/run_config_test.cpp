@@ -180,6 +180,8 @@ TEST(RunConfig, WhatFollowsFromOtherKeysIsFilledIn) {
   EXPECT_EQ(c.data.global_batch_size, 8);
   c = load_recipe(dir.path("tiny.yaml"), none, 4);
   EXPECT_EQ(c.parallel.data, 4);
+  EXPECT_EQ(c.data.global_batch_size, 4);  // as on one process
+  EXPECT_EQ(c.data.micro_batch_size, 1);
   const std::vector<std::string> tensor = {"parallel.tensor=2"};
   EXPECT_EQ(load_recipe(dir.path("tiny.yaml"), tensor, 4).parallel.data, 2);
   EXPECT_EQ(load_recipe(dir.path("tiny.yaml"), tensor).parallel.data, 1);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "comm/local.h"
 #include "infer/model_folder.h"
 #include "support/temp_dir.h"
 #include "support/tiny_models.h"
@@ -113,6 +114,40 @@ TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
     const std::vector<int32_t> ids = s.prompt(length);
     Decoder decoder = s.decoder(1, 610);
     EXPECT_LE(distance(decoder.prefill(0, ids).f32(), s.last_logits(ids)), kBound) << length;
+  }
+}
+
+/// What a rank of a layout says to a prompt in two passes and to five tokens after it, all rows one after the other.
+std::vector<float> rows_of_rank(Subject& s, const Groups& groups, const std::vector<int32_t>& ids) {
+  ThreadPool pool(1);
+  Decoder decoder({.model = s.config, .sequences = 2, .capacity = 300}, pool, &groups);
+  decoder.load(WeightFiles(s.folder));
+  std::vector<float> rows;
+  const auto keep = [&](const Tensor& logits) {
+    rows.insert(rows.end(), logits.f32(), logits.f32() + logits.numel());
+    return logits;
+  };
+  Tensor logits = keep(decoder.prefill(1, std::span(ids).first(260)));
+  for (int i = 0; i < 5; ++i) {
+    const int32_t next = best(logits.f32(), s.config.vocab_size);
+    const int slot = 1;
+    logits = keep(decoder.step({&slot, 1}, {&next, 1}));
+  }
+  return rows;
+}
+
+TEST_P(Decoding, TensorAndPipelineRanksSayWhatOneProcessSays) {
+  if (GetParam().device != DeviceKind::cpu) GTEST_SKIP() << "several ranks run on the CPU";
+  Subject s(GetParam().model);
+  const std::vector<int32_t> ids = s.prompt(260);
+  SingleGroup single;
+  const std::vector<float> expected = rows_of_rank(s, Groups::alone(single), ids);
+  for (const Mesh& mesh : {Mesh{.tp = 2}, Mesh{.pp = 2}, Mesh{.pp = 4}, Mesh{.pp = 2, .tp = 2}}) {
+    std::vector<std::vector<float>> found(static_cast<size_t>(mesh.world_size()));
+    run_local_ranks(
+        mesh, [&](int rank, const Groups& groups) { found[static_cast<size_t>(rank)] = rows_of_rank(s, groups, ids); });
+    EXPECT_LE(distance(found[0].data(), expected), mesh.tp == 1 ? 0 : kBound) << mesh.pp << " x " << mesh.tp;
+    for (const std::vector<float>& rows : found) EXPECT_EQ(rows, found[0]);
   }
 }
 

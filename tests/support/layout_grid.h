@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "exec/config.h"
 #include "train/layout_rules.h"
+#include "train/layouts.h"
 
 namespace trireme::testing {
 
@@ -28,25 +29,13 @@ struct GridShape {
 
 /// All layouts that are not refused and whose options have an effect.
 inline std::vector<GridCase> full_grid(const GridShape& shape) {
-  std::vector<ParallelConfig> meshes;
-  for (const int64_t ranks : {1, 2, 4, 8})
-    for (int64_t pp = 1; pp <= ranks; pp *= 2)
-      for (int64_t dp = 1; pp * dp <= ranks; dp *= 2)
-        for (int64_t cp = 1; pp * dp * cp <= ranks; cp *= 2)
-          meshes.push_back({.data = dp, .tensor = ranks / (pp * dp * cp), .pipeline = pp, .context = cp});
   std::vector<GridCase> cases;
   for (size_t model = 0; model < shape.models.size(); ++model)
-    for (ParallelConfig p : meshes)
-      for (p.virtual_pipeline = 1; p.virtual_pipeline <= 2; ++p.virtual_pipeline)
-        for (const bool sequence : {false, true})
-          for (p.zero_stage = 0; p.zero_stage <= 3; ++p.zero_stage) {
-            p.sequence_parallel = sequence;
-            if ((p.data * p.context == 1 && p.zero_stage > 0) || (sequence && p.tensor == 1)) continue;
-            if (!layout_problems({p, &shape.models[model], shape.micro_batch_size, shape.sequence_length}).empty())
-              continue;
-            for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::block})
-              for (const int accumulation : {1, 3}) cases.push_back({model, p, recompute, accumulation});
-          }
+    for (const ParallelConfig& p : all_layouts(8)) {
+      if (!layout_problems({p, &shape.models[model], shape.micro_batch_size, shape.sequence_length}).empty()) continue;
+      for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::block})
+        for (const int accumulation : {1, 3}) cases.push_back({model, p, recompute, accumulation});
+    }
   return cases;
 }
 

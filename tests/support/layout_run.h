@@ -64,57 +64,72 @@ struct BatchShape {
   int64_t samples = 2, length = 12;
 };
 
-/// Two steps. `micro_batches`: of all data ranks together.
+/// A training to compare: its model, layout, micro-batches of all data ranks together, and what goes wrong in it.
+struct LayoutTask {
+  const ModelConfig& model;
+  const Layout& layout;
+  int micro_batches = 1;
+  const Defect& defect;
+  BatchShape shape;
+};
+
+/// Two steps of one rank; what it knows of the outcome is added to `out` under `mutex`.
+inline void train_rank(Outcome& out, std::mutex& mutex, const LayoutTask& task, int rank, const Groups& healthy) {
+  const auto& [model, layout, micro_batches, defect, shape] = task;
+  FaultyGroup tp(*healthy.tp, defect.tensor), replicas(*healthy.dp_cp, defect.data), cp(*healthy.cp, defect.context);
+  Groups groups = healthy;
+  groups.tp = &tp;
+  groups.dp_cp = &replicas;
+  groups.cp = &cp;
+  ThreadPool pool(1);
+  EngineConfig config;
+  config.model = model;
+  config.memory.recompute = layout.recompute;
+  config.precision.param_dtype = layout.dtype;
+  config.zero_stage = layout.zero_stage;
+  config.sequence_parallel = layout.sequence_parallel;
+  config.virtual_pipeline = layout.virtual_pipeline;
+  config.micro_batch_size = shape.samples;
+  config.sequence_length = shape.length;
+  config.micro_batches = micro_batches / layout.mesh.dp;
+  config.seed = 5;
+  config.optimizer.clip_grad_norm = 0.5;
+  Engine engine(config, groups, pool);
+  engine.set_poison(true);
+  initialise(engine, tp, defect.biases_on_every_rank, pool);
+  for (int step = 0; step < 2; ++step) {
+    TokenBatches data(model.vocab_size, shape.samples, shape.length, config.micro_batches, groups.dp->rank(),
+                      groups.dp->size(), 7 + static_cast<uint64_t>(step));
+    if (defect.loses_micro_batch) data.batches[1] = data.batches[0];
+    const double loss = engine.forward_backward(data.batches, step);
+    const double norm = engine.gradient_norm(data.batches, step);
+    if (step == 0) gather(out.gradients, mutex, engine, true);
+    engine.update(step, 1e-2, norm);
+    double held_out = 0;
+    for (const Batch& batch : data.batches) held_out += engine.evaluate(batch);
+    held_out = groups.dp->all_reduce(held_out, ReduceOp::sum) / data.batches[0].total_weight;
+    if (rank == 0) {
+      const std::lock_guard lock(mutex);
+      out.losses.insert(out.losses.end(), {loss, held_out});
+      out.norms.push_back(norm);
+    }
+  }
+  if (layout.dtype == DType::f32) gather(out.weights, mutex, engine, false);
+  EXPECT_EQ(engine.allocated_bytes(), engine.memory_plan().total());
+  const ArenaSizes peaks = engine.arena_peaks(), &planned = engine.memory_plan().arenas;
+  EXPECT_EQ(peaks.keep, planned.keep);
+  EXPECT_EQ(peaks.rebuild, planned.rebuild);
+  EXPECT_EQ(peaks.temp, planned.temp);
+  EXPECT_EQ(peaks.carry, planned.carry);
+}
+
+/// Two steps on thread ranks. `micro_batches`: of all data ranks together.
 inline Outcome train(const ModelConfig& model, const Layout& layout, int micro_batches, const Defect& defect = {},
                      const BatchShape& shape = {}) {
   Outcome out;
   std::mutex mutex;
-  run_local_ranks(layout.mesh, [&](int rank, const Groups& healthy) {
-    FaultyGroup tp(*healthy.tp, defect.tensor), replicas(*healthy.dp_cp, defect.data), cp(*healthy.cp, defect.context);
-    Groups groups = healthy;
-    groups.tp = &tp;
-    groups.dp_cp = &replicas;
-    groups.cp = &cp;
-    ThreadPool pool(1);
-    EngineConfig config;
-    config.model = model;
-    config.memory.recompute = layout.recompute;
-    config.precision.param_dtype = layout.dtype;
-    config.zero_stage = layout.zero_stage;
-    config.sequence_parallel = layout.sequence_parallel;
-    config.virtual_pipeline = layout.virtual_pipeline;
-    config.micro_batch_size = shape.samples;
-    config.sequence_length = shape.length;
-    config.micro_batches = micro_batches / layout.mesh.dp;
-    config.seed = 5;
-    config.optimizer.clip_grad_norm = 0.5;
-    Engine engine(config, groups, pool);
-    engine.set_poison(true);
-    initialise(engine, tp, defect.biases_on_every_rank, pool);
-    for (int step = 0; step < 2; ++step) {
-      TokenBatches data(model.vocab_size, shape.samples, shape.length, config.micro_batches, groups.dp->rank(),
-                        groups.dp->size(), 7 + static_cast<uint64_t>(step));
-      if (defect.loses_micro_batch) data.batches[1] = data.batches[0];
-      const double loss = engine.forward_backward(data.batches, step);
-      const double norm = engine.gradient_norm(data.batches, step);
-      if (step == 0) gather(out.gradients, mutex, engine, true);
-      engine.update(step, 1e-2, norm);
-      double held_out = 0;
-      for (const Batch& batch : data.batches) held_out += engine.evaluate(batch);
-      held_out = groups.dp->all_reduce(held_out, ReduceOp::sum) / data.batches[0].total_weight;
-      if (rank == 0) {
-        const std::lock_guard lock(mutex);
-        out.losses.insert(out.losses.end(), {loss, held_out});
-        out.norms.push_back(norm);
-      }
-    }
-    if (layout.dtype == DType::f32) gather(out.weights, mutex, engine, false);
-    EXPECT_EQ(engine.allocated_bytes(), engine.memory_plan().total());
-    const ArenaSizes peaks = engine.arena_peaks(), &planned = engine.memory_plan().arenas;
-    EXPECT_EQ(peaks.keep, planned.keep);
-    EXPECT_EQ(peaks.rebuild, planned.rebuild);
-    EXPECT_EQ(peaks.temp, planned.temp);
-    EXPECT_EQ(peaks.carry, planned.carry);
+  run_local_ranks(layout.mesh, [&](int rank, const Groups& groups) {
+    train_rank(out, mutex, {model, layout, micro_batches, defect, shape}, rank, groups);
   });
   return out;
 }

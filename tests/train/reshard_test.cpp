@@ -74,10 +74,13 @@ class Reshard : public ::testing::Test {
       c.train.max_steps = steps;
       c.schedule = {.kind = ScheduleKind::constant, .warmup = 0};
       c.checkpoint.resume = checkpoint;
+      c.checkpoint.background = c.engine.copies_to_save = steps % 2 == 0;
       c.log.tensorboard = c.log.progress = false;
       c.log.every = 1000;
       ThreadPool pool(1);
-      Trainer(c, groups, tokens, pool).run(stop);
+      Trainer trainer(c, groups, tokens, pool);
+      EXPECT_EQ(trainer.allocated_bytes(), trainer.engine().memory_plan().total());
+      trainer.run(stop);
     });
     double loss = 0;
     for (const std::string& line : split(read_file(dir_.path(run) + "/metrics.jsonl"), '\n'))

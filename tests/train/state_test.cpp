@@ -307,6 +307,20 @@ TEST(BackgroundSave, WritesTheStateAsItWasWhenItWasAskedTo) {
   });
 }
 
+TEST(BackgroundSave, ThePlanCountsItsCopyToTheByte) {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const Layout& layout : kLayouts)
+      run_local_ranks(layout.mesh, [&](int, const Groups& groups) {
+        Rank r(testing::tiny_gpt2(), layout, groups, dtype);
+        EngineConfig config = r.engine->config();
+        config.copies_to_save = true;
+        const MemoryPlan plan = Engine::plan(config, groups, r.pool);
+        EXPECT_EQ(plan.save_copy, copy_bytes(r.state())) << layout.name;
+        EXPECT_EQ(plan.total(), r.engine->memory_plan().total() + plan.save_copy) << layout.name;
+        EXPECT_NE(plan.str().find("copy to be saved"), std::string::npos);
+      });
+}
+
 TEST(BackgroundSave, AFailureShowsWhenTheSaveIsAskedFor) {
   const TempDir dir;
   run_local_ranks({}, [&](int, const Groups& groups) {

@@ -1,0 +1,56 @@
+// The grid of this room's tests: two models, and what each case of it is called and trained as.
+#pragma once
+
+#include <string>
+
+#include "support/layout_grid.h"
+#include "support/layout_run.h"
+
+namespace trireme::testing {
+
+constexpr BatchShape kBatch{2, 16};
+
+inline ModelConfig grid_model(const char* json) {
+  ModelConfig model = ModelConfig::from_json(Json::parse(json, "grid model"));
+  model.resid_pdrop = model.embd_pdrop = model.attn_pdrop = 0.1;
+  return model;
+}
+
+/// Nine units, which no number of stages divides; heads for 8 tensor ranks; vocabularies that 2 does not divide.
+/// GPT-2: biases, learned positions, LayerNorm, tied head. Llama: grouped heads, norms of q and k, RoPE, RMSNorm,
+/// biases of q, k and v, a head of its own.
+inline GridShape grid_shape() {
+  return {.models = {grid_model(R"({"model_type":"gpt2","vocab_size":53,"n_embd":32,"n_layer":7,"n_head":8,
+                                  "n_positions":24,"n_inner":80})"),
+                     grid_model(R"({"model_type":"qwen3","vocab_size":51,"hidden_size":32,"num_hidden_layers":7,
+                                  "num_attention_heads":16,"num_key_value_heads":8,"head_dim":4,
+                                  "intermediate_size":40,"max_position_embeddings":32,"rope_theta":1000.0,
+                                  "attention_bias":true})")},
+          .micro_batch_size = kBatch.samples,
+          .sequence_length = kBatch.length};
+}
+
+inline std::string name_of(const GridCase& c) {
+  const ParallelConfig& p = c.parallel;
+  std::string name = cat(
+      c.model == 0 ? "gpt2" : "llama", " pp", p.pipeline, " dp", p.data, " cp", p.context, " tp", p.tensor, " zero",
+      p.zero_stage, " recompute=", kRecomputeNames[static_cast<size_t>(c.recompute)], " accumulation=", c.accumulation);
+  if (p.sequence_parallel) name += " sequence";
+  if (p.virtual_pipeline > 1) name += cat(" virtual", p.virtual_pipeline);
+  return name;
+}
+
+inline Layout layout_of(const GridCase& c) {
+  const ParallelConfig& p = c.parallel;
+  Layout layout{.name = name_of(c)};
+  layout.mesh = mesh_of(p);
+  layout.zero_stage = static_cast<int>(p.zero_stage);
+  layout.recompute = c.recompute;
+  layout.sequence_parallel = p.sequence_parallel;
+  layout.virtual_pipeline = static_cast<int>(p.virtual_pipeline);
+  // One rank adds everything in this order too; a tied matrix gets its gradient from two ends.
+  layout.bitwise = p.data * p.context * p.tensor == 1 && (p.pipeline == 1 || c.model == 1);
+  return layout;
+}
+
+}  // namespace trireme::testing

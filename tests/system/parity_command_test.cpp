@@ -1,0 +1,104 @@
+// `trireme parity`: every layout of a recipe trains like one rank, mistakes turn it red, and the run folder is left
+// alone.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "system/tiny_run.h"
+
+namespace trireme {
+namespace {
+
+using testing::Child;
+
+class ParityCommand : public ::testing::Test {
+ protected:
+  struct Answer {
+    int code;
+    Json report = Json::object();
+    std::string err;
+  };
+  /// `trireme parity RECIPE --json` with these words; its temporary files go to a folder of the test's.
+  Answer parity(const std::vector<std::string>& more, const std::string& failpoint = "") {
+    std::vector<std::string> words{"parity", recipe_, "--json"}, environment{"TMPDIR=" + dir_.path("temporary")};
+    words.insert(words.end(), more.begin(), more.end());
+    if (!failpoint.empty()) environment.push_back("TRIREME_FAILPOINT=" + failpoint + ":skip");
+    std::filesystem::create_directories(dir_.path("temporary"));
+    Child child(words, {.environment = environment});
+    Answer answer{child.wait()};
+    answer.err = child.err();
+    if (const std::string out = child.out(); !out.empty()) answer.report = Json::parse(out, "report");
+    return answer;
+  }
+  /// The rows of layouts that have such ranks.
+  static std::vector<Json> rows(const Json& report, const std::string& part, bool equal) {
+    std::vector<Json> found;
+    for (const Json& row : report.at("layouts").items())
+      if (row.at("layout").as_string().find(part) != std::string::npos && row.at("equal").as_bool() == equal)
+        found.push_back(row);
+    return found;
+  }
+
+  testing::TempDir dir_;
+  const std::string recipe_ = testing::write_tiny_recipe(dir_.path());
+};
+
+TEST_F(ParityCommand, EveryLayoutOfARecipeTrainsLikeOneRank) {
+  const Answer answer = parity({"--max-ranks", "2"});
+  EXPECT_EQ(answer.code, 0) << answer.err << answer.report.dump();
+  EXPECT_EQ(answer.report.at("layouts").size(), 13U);  // one rank; data and context with ZeRO 0 to 3, pipeline, tensor
+  EXPECT_EQ(rows(answer.report, "", true).size(), 13U);
+  for (const char* axis : {"data=2", "tensor=2", "context=2", "pipeline=2", "zero_stage=3", "sequence_parallel=true"})
+    EXPECT_FALSE(rows(answer.report, axis, true).empty()) << axis;
+  EXPECT_FALSE(std::filesystem::exists(dir_.path("run")));
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path("temporary")));
+}
+
+TEST_F(ParityCommand, RefusedLayoutsAreListedWithTheirReason) {
+  const Answer answer = parity({"--layouts", "data=2,pipeline=2,zero_stage=2", "--layouts", "data=8", "--layouts",
+                                "tensor=2", "--steps", "1", "precision.param_dtype=bfloat16"});
+  EXPECT_EQ(answer.code, 0) << answer.err;
+  EXPECT_EQ(answer.report.at("layouts").size(), 1U);
+  const Json& refused = answer.report.at("refused");
+  ASSERT_EQ(refused.size(), 2U);
+  EXPECT_NE(refused.items()[0].at("reason").as_string().find("is not supported"), std::string::npos);
+  EXPECT_NE(refused.items()[1].at("reason").as_string().find("is not a multiple of parallel.data=8"),
+            std::string::npos);
+}
+
+TEST_F(ParityCommand, ABiasAddedOnEveryTensorRankTurnsItRed) {
+  const Answer answer = parity({"--max-ranks", "2"}, "linear.bias_of_all_ranks");
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_EQ(rows(answer.report, "tensor=2", false).size(), 2U) << answer.report.dump();
+  EXPECT_EQ(rows(answer.report, "", false).size(), 2U) << answer.report.dump();
+}
+
+TEST_F(ParityCommand, ANormThatCountsAShardTwiceTurnsItRed) {
+  const Answer answer = parity({"--max-ranks", "2"}, "norm.counts_twice");
+  EXPECT_EQ(answer.code, 1);
+  EXPECT_EQ(rows(answer.report, "tensor=2", false).size(), 2U) << answer.report.dump();
+}
+
+TEST_F(ParityCommand, TheTableNamesEachLayoutAndWhatItIsAllowed) {
+  Child child({"parity", recipe_, "--layouts", "tensor=2", "--layouts", "data=2,zero_stage=1"});
+  EXPECT_EQ(child.wait(), 0) << child.err();
+  const std::string out = child.out();
+  for (const char* part : {"3 steps of 4 x 16 tokens", "| tensor=2            | 2", "| data=2 zero_stage=1 | 2",
+                           "2 layouts train like one rank"})
+    EXPECT_NE(out.find(part), std::string::npos) << part << "\n" << out;
+}
+
+TEST_F(ParityCommand, WhatTheUserWroteWrongIsNamed) {
+  for (const auto& [words, part] :
+       std::vector<std::pair<std::vector<std::string>, std::string>>{{{"--layouts", "tensro=2"}, "parallel.tensor"},
+                                                                     {{"--steps", "0"}, "--steps is 0"},
+                                                                     {{"--steps", "31"}, "expected 1 to 30"},
+                                                                     {{"--max-ranks", "65"}, "--max-ranks is 65"}}) {
+    const Answer answer = parity(words);
+    EXPECT_EQ(answer.code, 2) << part;
+    EXPECT_NE(answer.err.find(part), std::string::npos) << answer.err;
+  }
+}
+
+}  // namespace
+}  // namespace trireme
