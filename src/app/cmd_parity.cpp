@@ -9,7 +9,6 @@
 
 #include "app/commands.h"
 #include "app/make_data.h"
-#include "app/make_tokenizer.h"
 #include "app/ranks.h"
 #include "app/standard_io.h"
 #include "app/training_run.h"
@@ -18,6 +17,7 @@
 #include "base/json.h"
 #include "base/strings.h"
 #include "data/token_tables.h"
+#include "tokenizer/folder.h"
 #include "train/metrics.h"
 #include "train/parity.h"
 #include "train/progress.h"

@@ -45,6 +45,7 @@ struct MemoryPlan {
   int64_t num_parameters = 0;
 
   int64_t total() const { return parameters + gradients + optimizer + batches + save_copy + arenas.total(); }
+  /// Of these, bytes where the run computes: the copy that is saved lies on the host.
   int64_t on_device() const { return total() - save_copy; }
   /// A table for people.
   std::string str() const;
