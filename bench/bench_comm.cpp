@@ -7,18 +7,17 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <functional>
 #include <memory>
 
 #include "app/cli.h"
 #include "app/commands.h"
-#include "app/standard_io.h"
 #include "app/version.h"
-#include "base/file.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/strings.h"
+#include "bench.h"
 #include "comm/process_world.h"
 #include "launch/cores.h"
 #include "peer.h"
@@ -42,11 +41,6 @@ constexpr Work kWork[] = {{"1 KiB", 1 << 10, 2000}, {"4 MiB", 4 << 20, 20}, {"64
 
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v.empty() ? 0 : v[v.size() / 2];
 }
 
 void pin(int rank, int processes) {
@@ -125,10 +119,7 @@ void append_row(const BenchOptions& options, const Row& r) {
   row["ms_p50"] = r.ms;
   row["times_taken"] = r.taken;
   for (const auto& [key, value] : r.more.members()) row[key] = value;
-  print(row.dump() + "\n");
-  if (options.out.empty()) return;
-  const std::string before = std::filesystem::exists(options.out) ? read_file(options.out) : "";
-  write_file(options.out, before + row.dump() + "\n");
+  put_rows({row}, options.out);
 }
 
 std::vector<std::vector<std::string>> peer_words(const BenchOptions& options, const Work& work) {
@@ -275,7 +266,7 @@ void bench_train(const BenchOptions& options) {
 
 int run(std::vector<std::string> words) {
   BenchOptions options;
-  for (const std::string& word : words) options.command += (options.command.empty() ? "bench_comm " : " ") + word;
+  options.command = command_of("bench_comm", words);
   CommandLine line("bench_comm", "Collectives and training of processes of this machine.", std::move(words));
   line.positional("all_reduce|train", options.what, "what is measured");
   line.option("--python", options.python, "interpreter with PyTorch, for Gloo");
@@ -299,11 +290,4 @@ int run(std::vector<std::string> words) {
 }  // namespace
 }  // namespace trireme
 
-int main(int argc, char** argv) {
-  try {
-    return trireme::run({argv + 1, argv + argc});
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_comm: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int, char** argv) { return trireme::bench_main(argv, trireme::run); }

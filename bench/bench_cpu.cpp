@@ -2,20 +2,18 @@
 // JSON line a program appended to --out. The peers are bench/peers/*.py, run by the interpreters given as --python.
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 
 #include "app/cli.h"
 #include "app/commands.h"
-#include "app/standard_io.h"
 #include "app/version.h"
-#include "base/file.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "bench.h"
 #include "infer/decoder.h"
-#include "ops/cpu/blas.h"
 #include "ops/matmul.h"
 #include "peer.h"
 #include "synthetic_training.h"
@@ -41,11 +39,6 @@ ModelConfig family_config(const std::string& family) {
           : R"({"model_type":"llama","vocab_size":8192,"hidden_size":384,"num_hidden_layers":6,"num_attention_heads":6,
                 "intermediate_size":1024,"max_position_embeddings":256,"tie_word_embeddings":false})";
   return ModelConfig::from_json(Json::parse(text, family));
-}
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v.empty() ? 0 : v[v.size() / 2];
 }
 
 template <class F>
@@ -129,7 +122,7 @@ void compete(std::vector<Contestant>& all, const BenchOptions& options, ThreadPo
 
 void append_rows(const BenchOptions& options, const std::string& family, const std::vector<Contestant>& all,
                  double gemm, double flops, int64_t tokens) {
-  std::string rows;
+  std::vector<Json> rows;
   for (const Contestant& c : all) {
     const double ms = median(c.times);
     Json row = Json::object();
@@ -150,12 +143,9 @@ void append_rows(const BenchOptions& options, const std::string& family, const s
     row["gemm_gflops_of_run"] = gemm / 1e9;
     if (flops > 0) row["share_of_gemm_rate"] = flops / (ms * 1e-3) / gemm;
     row["speedup_of_trireme"] = ms / median(all[0].times);
-    rows += row.dump() + "\n";
+    rows.push_back(std::move(row));
   }
-  print(rows);
-  if (options.out.empty()) return;
-  const std::string before = std::filesystem::exists(options.out) ? read_file(options.out) : "";
-  write_file(options.out, before + rows);
+  put_rows(rows, options.out);
 }
 
 void bench_family(const BenchOptions& options, const std::string& family) {
@@ -198,7 +188,7 @@ void bench_family(const BenchOptions& options, const std::string& family) {
 
 int run(std::vector<std::string> words) {
   BenchOptions options;
-  for (const std::string& word : words) options.command += (options.command.empty() ? "bench_cpu " : " ") + word;
+  options.command = command_of("bench_cpu", words);
   CommandLine line("bench_cpu", "Small models on the CPU, ours and PyTorch's in turns.", std::move(words));
   line.positional("train|generate", options.what, "what is measured");
   line.option("--python", options.pythons, "interpreter with PyTorch; may be given several times");
@@ -219,12 +209,4 @@ int run(std::vector<std::string> words) {
 }  // namespace
 }  // namespace trireme
 
-int main(int argc, char** argv) {
-  trireme::cpu::restart_with_better_blas(argv);
-  try {
-    return trireme::run({argv + 1, argv + argc});
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_cpu: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int, char** argv) { return trireme::bench_main(argv, trireme::run); }

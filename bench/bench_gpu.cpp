@@ -4,16 +4,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/pick_device.h"
-#include "app/standard_io.h"
 #include "app/version.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "bench.h"
 #include "peer.h"
 #include "synthetic_training.h"
 #include "train/gemm_rate.h"
@@ -159,16 +157,14 @@ int run(const BenchOptions& o) {
   }
   for (Contestant* c : {&ours, &theirs}) {
     if (c->times.empty()) continue;
-    const Json row = row_of(o, *c, ours.facts);
-    print(row.dump() + "\n");
-    if (!o.out.empty()) write_file(o.out, (std::filesystem::exists(o.out) ? read_file(o.out) : "") + row.dump() + "\n");
+    put_rows({row_of(o, *c, ours.facts)}, o.out);
   }
   return kDone;
 }
 
 int run_words(std::vector<std::string> words) {
   BenchOptions o;
-  for (const std::string& word : words) o.command += (o.command.empty() ? "bench_gpu " : " ") + word;
+  o.command = command_of("bench_gpu", words);
   CommandLine line("bench_gpu", "Training speed of a preset on the first GPU.", std::move(words));
   line.option("--model", o.model, "preset");
   line.option("--vocab", o.vocab, "another vocabulary; 0: the preset's");
@@ -195,11 +191,4 @@ int run_words(std::vector<std::string> words) {
 }  // namespace
 }  // namespace trireme
 
-int main(int argc, char** argv) {
-  try {
-    return trireme::run_words({argv + 1, argv + argc});
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_gpu: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int, char** argv) { return trireme::bench_main(argv, trireme::run_words); }

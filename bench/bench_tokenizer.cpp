@@ -3,17 +3,16 @@
 // appended to --out. Times are of the processor: the work is one thread's, and others on the machine disturb that
 // least.
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <memory>
 
 #include "app/cli.h"
 #include "app/commands.h"
-#include "app/standard_io.h"
 #include "app/version.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "bench.h"
 #include "peer.h"
 #include "tokenizer/encoder.h"
 
@@ -31,11 +30,6 @@ struct Contestant {
   std::function<double()> run;  // milliseconds
   std::vector<double> times;
 };
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v.empty() ? 0 : v[v.size() / 2];
-}
 
 /// The tokenizer of the folder, with another split and without normalization where one is named: how the vocabulary
 /// at hand measures a family whose own is not.
@@ -57,10 +51,10 @@ Tokenizer load(const BenchOptions& options) {
 /// Milliseconds of the processor. A new encoder each time, as for a new file: no word is known from the round before.
 double encode_once(const Tokenizer& tokenizer, const std::string& text, std::vector<int32_t>& ids) {
   ids.clear();
-  const std::clock_t begin = std::clock();
-  Encoder encoder(tokenizer);
-  encoder.encode(ids, text);
-  return 1e3 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  return 1e3 * cpu_seconds([&] {
+           Encoder encoder(tokenizer);
+           encoder.encode(ids, text);
+         });
 }
 
 void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const std::string& file) {
@@ -88,7 +82,7 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
     for (Contestant& c : all) c.times.push_back(c.run());
     for (auto c = all.rbegin(); c != all.rend(); ++c) c->times.push_back(c->run());
   }
-  std::string rows;
+  std::vector<Json> rows;
   for (const Contestant& c : all) {
     const double ms = median(c.times);
     Json row = Json::object();
@@ -112,17 +106,14 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
     row["ms_best"] = *std::min_element(c.times.begin(), c.times.end());
     row["times_taken"] = static_cast<int64_t>(c.times.size());
     row["speedup_of_trireme"] = ms / median(all[0].times);
-    rows += row.dump() + "\n";
+    rows.push_back(std::move(row));
   }
-  print(rows);
-  if (options.out.empty()) return;
-  const std::string before = std::filesystem::exists(options.out) ? read_file(options.out) : "";
-  write_file(options.out, before + rows);
+  put_rows(rows, options.out);
 }
 
 int run(std::vector<std::string> words) {
   BenchOptions options;
-  for (const std::string& word : words) options.command += (options.command.empty() ? "bench_tokenizer " : " ") + word;
+  options.command = command_of("bench_tokenizer", words);
   CommandLine line("bench_tokenizer", "Encoding of text on one thread, ours and its peers' in turns.",
                    std::move(words));
   line.option("--tokenizer", options.tokenizer, "folder of the tokenizer", CommandLine::Need::required);
@@ -143,11 +134,4 @@ int run(std::vector<std::string> words) {
 }  // namespace
 }  // namespace trireme
 
-int main(int argc, char** argv) {
-  try {
-    return trireme::run({argv + 1, argv + argc});
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_tokenizer: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int, char** argv) { return trireme::bench_main(argv, trireme::run); }

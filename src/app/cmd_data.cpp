@@ -69,8 +69,9 @@ void show_recipe(Choice& choice) {
   check_range(choice, total, "the run has");
   ThreadPool pool(static_cast<int>(config.train.threads));
   const Tokenizer tokenizer = ensure_data(config, pool);
-  const IndexedDataset data(config.data.prefix, tokenizer.vocab_size());
-  const std::unique_ptr<SampleOrder> order = make_training_order(data, config.data, total);
+  const std::vector<IndexedDataset> sets = open_token_files(config.data, tokenizer.vocab_size());
+  const std::unique_ptr<SampleOrder> order =
+      make_blend_order(sets, parse_blend(config.data.blend), config.data, DataPart::train, total);
   std::vector<int32_t> window(static_cast<size_t>(config.data.sequence_length) + 1);
   for (int64_t i = choice.first; i < choice.first + choice.count; ++i) {
     order->sample(window, i);

@@ -82,6 +82,23 @@ Field text_field(std::string key, std::string& member, std::string doc) {
   return field;
 }
 
+Field texts_field(std::string key, std::vector<std::string>& members, std::string doc) {
+  Field field{std::move(key), "a list of texts", std::move(doc)};
+  field.set = [&members](const Json& json) {
+    bool good = json.is_array();
+    for (size_t i = 0; good && i < json.size(); ++i) good = json.items()[i].is_string();
+    if (!good) refuse("a list of texts, such as [data/a:0.7, data/b:0.3]", json);
+    members.clear();
+    for (const Json& item : json.items()) members.push_back(item.as_string());
+  };
+  field.get = [&members] {
+    Json list = Json::array();
+    for (const std::string& member : members) list.push_back(Json(member));
+    return list;
+  };
+  return field;
+}
+
 Field reals_field(std::string key, std::span<double> members, Bounds bounds, std::string doc) {
   const std::string expected = cat("a list of ", members.size(), " numbers, each ", describe("number", bounds));
   Field field{std::move(key), expected, std::move(doc)};

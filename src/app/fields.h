@@ -40,6 +40,8 @@ Field flag_field(std::string key, bool& member, std::string doc);
 Field integer_field(std::string key, int64_t& member, Bounds bounds, std::string doc);
 Field real_field(std::string key, double& member, Bounds bounds, std::string doc);
 Field text_field(std::string key, std::string& member, std::string doc);
+/// A list of texts; an empty one is written [].
+Field texts_field(std::string key, std::vector<std::string>& members, std::string doc);
 /// A list of exactly `members.size()` numbers within `bounds`.
 Field reals_field(std::string key, std::span<double> members, Bounds bounds, std::string doc);
 

@@ -5,7 +5,7 @@
 #include "app/make_token_files.h"
 #include "app/make_tokenizer.h"
 #include "base/error.h"
-#include "data/token_tables.h"
+#include "data/blend.h"
 #include "tokenizer/folder.h"
 
 namespace trireme {
@@ -29,7 +29,13 @@ Tokenizer ensure_tokenizer(const RunConfig& config, const TextOptions& text) {
 
 Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
   const DataConfig& data = config.data;
-  const bool complete = has_tokenizer(config.tokenizer.path) && has_token_files(data.prefix);
+  const std::vector<BlendSource> blend = parse_blend(data.blend);
+  for (const BlendSource& source : blend) {
+    if (!has_token_files(source.prefix))
+      throw ConfigError(
+          cat("data.blend: there are no token files ", source.prefix, "; make them with `trireme prepare`"));
+  }
+  const bool complete = has_tokenizer(config.tokenizer.path) && (!blend.empty() || has_token_files(data.prefix));
   if (!complete && !data.source.empty() && !std::filesystem::exists(data.source)) {
     throw ConfigError(cat("data.source: ", data.source,
                           " does not exist; set it to a .txt, .csv, .jsonl, .json or .parquet file "
@@ -37,6 +43,9 @@ Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
   }
   const TextOptions text = {data.column, data.document_separator};
   Tokenizer tokenizer = ensure_tokenizer(config, text);
+  for (const BlendSource& source : blend)
+    require_tokenizer(source.prefix, tokenizer.fingerprint(), tokenizer.vocab_size());
+  if (!blend.empty()) return tokenizer;
   if (!has_token_files(data.prefix)) {
     if (data.source.empty()) {
       throw ConfigError(cat("data.prefix: there are no token files ", data.prefix,
@@ -46,6 +55,13 @@ Tokenizer ensure_data(const RunConfig& config, ThreadPool& pool) {
   }
   require_tokenizer(data.prefix, tokenizer.fingerprint(), tokenizer.vocab_size());
   return tokenizer;
+}
+
+std::vector<IndexedDataset> open_token_files(const DataConfig& config, int64_t vocab_size) {
+  std::vector<IndexedDataset> sets;
+  for (const BlendSource& source : parse_blend(config.blend)) sets.emplace_back(source.prefix, vocab_size);
+  if (sets.empty()) sets.emplace_back(config.prefix, vocab_size);
+  return sets;
 }
 
 }  // namespace trireme

@@ -1,7 +1,6 @@
 #include "app/make_token_files.h"
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -11,10 +10,6 @@ namespace trireme {
 namespace {
 
 constexpr double kReportSeconds = 2;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 // The table of recipe keys. The order here is the order of a printed recipe and of the key reference.
 #include "app/run_config.h"
+#include "data/blend.h"
 
 namespace trireme {
 namespace {
@@ -47,6 +48,14 @@ void add_data(Fields& out, RunConfig& c) {
   out.push_back(text_field("data.prefix", d.prefix,
                            "Token files PREFIX.bin and PREFIX.idx, or those of PaddleFleetX or llm.c. Default: "
                            "<run.dir>/data/tokens."));
+  Field blend = texts_field("data.blend", d.blend,
+                            "Several token files instead of data.prefix, each PREFIX:WEIGHT; samples come from all of "
+                            "them by weight, split set by set.");
+  blend.set = [set = std::move(blend.set), &d](const Json& json) {
+    set(json);
+    parse_blend(d.blend);
+  };
+  out.push_back(std::move(blend));
   out.push_back(
       reals_field("data.split", d.split, at_least(0), "Shares of train, validation and test documents, in any unit."));
   out.push_back(integer_field("data.sequence_length", d.sequence_length, {1, 1 << 24}, "Tokens of one sample, T."));

@@ -112,7 +112,7 @@ void derive(RunConfig& config, const std::string& recipe_path, int world_size) {
   if (config.run.name.empty()) config.run.name = fs::path(recipe_path).stem().string();
   if (config.run.dir.empty()) config.run.dir = "runs/" + config.run.name;
   if (config.tokenizer.path.empty()) config.tokenizer.path = config.run.dir + "/tokenizer";
-  if (config.data.prefix.empty()) config.data.prefix = config.run.dir + "/data/tokens";
+  if (config.data.prefix.empty() && config.data.blend.empty()) config.data.prefix = config.run.dir + "/data/tokens";
   ParallelConfig& p = config.parallel;
   if (p.data == 0) p.data = std::max<int64_t>(1, world_size / (p.tensor * p.pipeline * p.context));
   DataConfig& d = config.data;

@@ -108,7 +108,7 @@ TrainEnd run_training(const RunConfig& config, ModelConfig model, Ranks& ranks) 
   const Tokenizer tokenizer = ensure_data(config, pool);
   if (first) ranks.meet();
   set_vocabulary(model, tokenizer);
-  const IndexedDataset tokens(config.data.prefix, tokenizer.vocab_size());
+  const std::vector<IndexedDataset> tokens = open_token_files(config.data, tokenizer.vocab_size());
 
   TrainerConfig trainer_config{.run_dir = config.run.dir,
                                .engine = engine_config(config, model),

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "data/token_tables.h"
+#include "data/blend.h"
 #include "device/cuda.h"
 #include "optim/schedule.h"
 #include "tokenizer/folder.h"
@@ -47,7 +47,12 @@ void check_data(Problems& problems, const RunConfig& c) {
         "eval.every asks for evaluations, but data.split has no validation share; give it one or set "
         "eval.every: 0");
   }
-  if (c.data.source.empty() && !has_token_files(c.data.prefix)) {
+  if (!c.data.blend.empty() && !c.data.prefix.empty())
+    add(problems, "data.prefix (", c.data.prefix, ") has no effect beside data.blend; leave one of them out");
+  for (const BlendSource& source : parse_blend(c.data.blend))
+    if (!has_token_files(source.prefix))
+      add(problems, "data.blend: there are no token files ", source.prefix, "; make them with `trireme prepare`");
+  if (c.data.blend.empty() && c.data.source.empty() && !has_token_files(c.data.prefix)) {
     add(problems, "there is nothing to train on: ", c.data.prefix,
         ".idx does not exist; set data.source to a text file "
         "or data.prefix to token files");

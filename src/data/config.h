@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trireme {
 
@@ -19,6 +20,7 @@ struct DataConfig {
   std::string document_separator;              // line that ends a .txt document, "blank" for empty lines; empty: none
   bool append_eos = true;                      // end every document with the end-of-text token
   std::string prefix;                          // token files PREFIX.bin and PREFIX.idx
+  std::vector<std::string> blend;              // instead of prefix: several, each PREFIX:WEIGHT
   std::array<double, 3> split = {949, 50, 1};  // shares of train, validation and test documents
   int64_t sequence_length = 256;               // tokens of one sample, T
   int64_t micro_batch_size = 8;                // samples that go through the model at once, B

@@ -1,9 +1,9 @@
 #include "data/loader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/numeric.h"
 
@@ -103,7 +103,7 @@ void Loader::run() {
 }
 
 std::span<const Batch> Loader::next() {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = now_seconds();
   std::unique_lock lock(mutex_);
   CHECK(taken_ < options_.num_steps, "step ", taken_, " of ", options_.num_steps);
   made_more_.wait(lock, [&] { return made_ > taken_ || error_ != nullptr; });
@@ -111,7 +111,7 @@ std::span<const Batch> Loader::next() {
   const int64_t step = taken_++;
   lock.unlock();
   room_.notify_one();
-  wait_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  wait_seconds_ = now_seconds() - begin;
   return ring_[static_cast<size_t>(step) % ring_.size()].batches;
 }
 

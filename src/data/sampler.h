@@ -129,9 +129,5 @@ enum class DataPart : uint8_t { train, validation, test };
 /// The order that data.order asks for, over a part of data.split, for a run that takes `num_samples` samples of it.
 std::unique_ptr<SampleOrder> make_order(const IndexedDataset& data, const DataConfig& config, DataPart part,
                                         int64_t num_samples);
-inline std::unique_ptr<SampleOrder> make_training_order(const IndexedDataset& data, const DataConfig& config,
-                                                        int64_t num_samples) {
-  return make_order(data, config, DataPart::train, num_samples);
-}
 
 }  // namespace trireme

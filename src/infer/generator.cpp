@@ -1,8 +1,8 @@
 #include "infer/generator.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "tokenizer/stream_decoder.h"
 
@@ -10,10 +10,6 @@ namespace trireme {
 namespace {
 
 constexpr size_t kSideBySide = 16;  // prompts decoded together
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 /// Text that may still turn out to be the begin of a stop string is held back.
 class StopFilter {
@@ -71,17 +67,17 @@ class Answers {
   }
 
   void answer(std::span<Sequence> group) {
-    auto begin = std::chrono::steady_clock::now();
+    double begin = now_seconds();
     for (size_t i = 0; i < group.size(); ++i) {
       const int slot = static_cast<int>(i);
       decoder_.reset(slot);
       stats_.prompt_tokens += static_cast<int64_t>(group[i].history.size());
       accept(group[i], decoder_.prefill(slot, group[i].history).f32());
     }
-    stats_.prefill_seconds += seconds_since(begin);
-    begin = std::chrono::steady_clock::now();
+    stats_.prefill_seconds += now_seconds() - begin;
+    begin = now_seconds();
     while (step(group)) {}
-    stats_.decode_seconds += seconds_since(begin);
+    stats_.decode_seconds += now_seconds() - begin;
   }
   const GenerateStats& stats() const { return stats_; }
 

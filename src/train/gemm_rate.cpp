@@ -1,8 +1,8 @@
 #include "train/gemm_rate.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "device/cuda.h"
 #include "ops/matmul.h"
@@ -55,10 +55,10 @@ double measure_gemm_rate(const Ctx& where, DType dtype) {
   double best = 0;
   for (int round = 0; round < rounds; ++round) {
     cuda_synchronize(ctx.cuda);
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = now_seconds();
     for (int i = 0; i < products; ++i) matmul(ctx, matrix(0), matrix(1), matrix(2));
     cuda_synchronize(ctx.cuda);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = now_seconds() - begin;
     const auto n = static_cast<double>(size);
     best = std::max(best, products * 2 * n * n * n / seconds);
   }

@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -25,10 +25,6 @@ namespace trireme {
 namespace {
 
 constexpr int kMaxFailedSaves = 2;
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void write_events(EventsWriter& events, const StepRecord& r) {
   events.scalar("train/loss", r.step, r.loss);
@@ -101,14 +97,15 @@ class Records {
 
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool)
+Trainer::Trainer(TrainerConfig config, const Groups& groups, std::span<const IndexedDataset> tokens, ThreadPool& pool)
     : config_(std::move(config)),
       tokens_(tokens),
       pool_(pool),
       groups_(groups),
       engine_(config_.engine, groups, pool),
       spikes_(config_.train.spike_z_score, config_.train.spike_window) {
-  if (config_.eval.every > 0) require_evaluation(tokens_, validation_part(), config_.data);
+  for (const IndexedDataset& set : tokens_)
+    if (config_.eval.every > 0) require_evaluation(set, validation_part(set), config_.data);
   engine_.set_poison(config_.poison);
   CHECK(config_.engine.copies_to_save == config_.checkpoint.background, "a copy to be saved that is not planned");
   if (config_.checkpoint.background)
@@ -119,8 +116,22 @@ Trainer::Trainer(TrainerConfig config, const Groups& groups, const IndexedDatase
 /// What decides which samples come in which order. A run that continues must have the same.
 Json Trainer::data_identity() const {
   Json id = Json::object();
-  id["tokens"] = tokens_.num_tokens();
-  id["documents"] = tokens_.num_documents();
+  const std::vector<BlendSource> sources = parse_blend(config_.data.blend);
+  CHECK(tokens_.size() == std::max<size_t>(1, sources.size()), tokens_.size(), " sets for ", sources.size(),
+        " sources");
+  Json sets = Json::array();
+  for (size_t s = 0; s < tokens_.size(); ++s) {
+    Json set = Json::object();
+    set["tokens"] = tokens_[s].num_tokens();
+    set["documents"] = tokens_[s].num_documents();
+    if (tokens_.size() > 1) set["weight"] = sources[s].weight;
+    sets.push_back(std::move(set));
+  }
+  if (tokens_.size() > 1) {
+    id["blend"] = std::move(sets);
+  } else {
+    id = sets.items()[0];
+  }
   id["order"] = kDataOrderNames[static_cast<size_t>(config_.data.order)];
   id["split"] = Json::array();
   for (const double share : config_.data.split) id["split"].push_back(share);
@@ -282,12 +293,20 @@ void Trainer::or_warn(void (Trainer::*work)()) {
   }
 }
 
-DocumentRange Trainer::validation_part() const {
-  return split_documents(config_.data.split, tokens_.num_documents(), config_.data.order)[1];
+DocumentRange Trainer::validation_part(const IndexedDataset& tokens) const {
+  return split_documents(config_.data.split, tokens.num_documents(), config_.data.order)[1];
 }
 
 double Trainer::evaluate() {
-  return evaluate_part(engine_, tokens_, validation_part(), config_.data, config_.eval.max_batches, *groups_.dp).loss;
+  double sum = 0, targets = 0;
+  for (const IndexedDataset& set : tokens_) {
+    const EvalResult result =
+        evaluate_part(engine_, set, validation_part(set), config_.data, config_.eval.max_batches, *groups_.dp);
+    if (tokens_.size() == 1) return result.loss;
+    sum += result.loss * static_cast<double>(result.targets);
+    targets += static_cast<double>(result.targets);
+  }
+  return sum / targets;
 }
 
 /// The update of a step, if it is to be made; what is left out says so.
@@ -348,8 +367,8 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
   std::optional<Records> records;
   if (first_rank()) records.emplace(config_, step_);
   if (step_ < last) measure_machine(records ? &records->machine() : nullptr);
-  std::unique_ptr<SampleOrder> order =
-      make_training_order(tokens_, config_.data, last * config_.data.global_batch_size);
+  std::unique_ptr<SampleOrder> order = make_blend_order(tokens_, parse_blend(config_.data.blend), config_.data,
+                                                        DataPart::train, last * config_.data.global_batch_size);
   const int64_t steps_per_epoch = std::max<int64_t>(1, order->samples_per_epoch() / config_.data.global_batch_size);
   Loader loader(std::move(order), {.sequence_length = config_.data.sequence_length,
                                    .micro_batch_size = config_.data.micro_batch_size,

@@ -5,14 +5,15 @@
 
 #include <atomic>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "checkpoint/config.h"
 #include "checkpoint/save_state.h"
+#include "data/blend.h"
 #include "data/config.h"
-#include "data/sampler.h"
 #include "train/config.h"
 #include "train/engine.h"
 #include "train/metrics.h"
@@ -40,9 +41,9 @@ enum class TrainEnd { finished, stopped };
 class Trainer {
  public:
   /// Allocates everything and restores the newest good checkpoint of the run folder, if there is one: rank 0 chooses
-  /// it, and each checks what it reads. ConfigError where that belongs to another model or data order.
-  /// config.engine.copies_to_save must be config.checkpoint.background.
-  Trainer(TrainerConfig config, const Groups& groups, const IndexedDataset& tokens, ThreadPool& pool);
+  /// it, and each checks what it reads. ConfigError where that belongs to another model or data order. `tokens`: the
+  /// sets of data.blend in its order, or one. config.engine.copies_to_save must be config.checkpoint.background.
+  Trainer(TrainerConfig config, const Groups& groups, std::span<const IndexedDataset> tokens, ThreadPool& pool);
 
   const Engine& engine() const { return engine_; }
   int64_t steps_done() const { return step_; }
@@ -70,12 +71,12 @@ class Trainer {
   double evaluate();
   void measure_machine(LogWindow::Machine* machine);
   bool must_stop(const std::atomic<int>& stop) const;
-  DocumentRange validation_part() const;
+  DocumentRange validation_part(const IndexedDataset& tokens) const;
   StepRecord train_step(std::span<const Batch> batches);
   void update(StepRecord& record);
 
   TrainerConfig config_;
-  const IndexedDataset& tokens_;
+  std::span<const IndexedDataset> tokens_;
   ThreadPool& pool_;
   Groups groups_;
   Engine engine_;

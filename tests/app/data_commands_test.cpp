@@ -165,6 +165,60 @@ TEST_F(DataCommands, InfoAndMergeSpeakOfWhatIsThere) {
   EXPECT_EQ(samples({prefix_ + ":3"}), samples({prefix_}));
 }
 
+TEST_F(DataCommands, ABlendOfARecipeTakesItsSetsByWeight) {
+  ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
+  const std::string other = dir_.path("other");
+  ASSERT_EQ(
+      run({"prepare", "--tokenizer", folder_, "--document-separator", "%", "--no-eos", "--out", other, text_}).code, 0);
+  const auto samples = [&](const std::string& blend) {
+    return run({"data", "samples", recipe(), "tokenizer.path=" + folder_, "data.source=", "data.blend=" + blend,
+                "--count", "40", "--json"});
+  };
+  const Outcome both = samples(cat("[", prefix_, ":3, ", other, ":1]"));
+  ASSERT_EQ(both.code, 0) << both.err;
+  EXPECT_NE(both.out, samples(cat("[", prefix_, "]")).out);
+  const auto count = [](const std::string& text) {  // only the first set has ends of documents
+    int64_t found = 0;
+    for (size_t at = 0; (at = text.find("endoftext", at)) != std::string::npos; ++at) ++found;
+    return found;
+  };
+  EXPECT_GT(count(both.out), 0);
+  EXPECT_GT(count(both.out), count(samples(cat("[", prefix_, ":1, ", other, ":3]")).out));
+  EXPECT_EQ(samples("[" + dir_.path("none") + "]").code, 2);
+  EXPECT_EQ(samples("[" + prefix_ + ":0]").code, 2);
+  EXPECT_EQ(samples("5").code, 2);
+}
+
+TEST_F(DataCommands, ARunOfABlendGoesOnOnlyWithTheSameBlend) {
+  const std::string other = dir_.path("other");
+  ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
+  ASSERT_EQ(
+      run({"prepare", "--tokenizer", folder_, "--document-separator", "%", "--no-eos", "--out", other, text_}).code, 0);
+  const auto train = [&](const std::string& blend, int steps, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {"train",
+                                      recipe("train:\n  threads: 1\neval:\n  every: 2\nlog:\n  progress: false\n"),
+                                      "tokenizer.path=" + folder_,
+                                      "data.source=",
+                                      "data.blend=" + blend,
+                                      "model={model_type: gpt2, n_embd: 16, n_layer: 1, n_head: 2, n_positions: 32}",
+                                      "data.micro_batch_size=2",
+                                      "data.split=[8, 2, 0]",
+                                      cat("train.max_steps=", steps)};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  const std::string blend = cat("[", prefix_, ":3, ", other, ":1]");
+  const Outcome begun = train(blend, 2);
+  ASSERT_EQ(begun.code, 0) << begun.err;
+  EXPECT_NE(read_file(dir_.path("run/metrics.jsonl")).find("eval_loss"), std::string::npos);
+  EXPECT_EQ(train(blend, 4).code, 0);
+  EXPECT_EQ(train(cat("[", prefix_, ":1, ", other, ":3]"), 6).code, 2);
+  EXPECT_EQ(train(cat("[", other, ":3, ", prefix_, ":1]"), 6).code, 2);
+  const Outcome both = train(blend, 6, {"data.prefix=" + prefix_});
+  EXPECT_EQ(both.code, 2);
+  EXPECT_NE(both.err.find("data.blend"), std::string::npos) << both.err;
+}
+
 TEST_F(DataCommands, TokenFilesOfAnotherTokenizerAreRefused) {
   ASSERT_EQ(run({"prepare", "--tokenizer", folder_, "--column", "text1", "--out", prefix_, csv_}).code, 0);
   const Outcome other = run({"data", "samples", recipe(), "data.prefix=" + prefix_});

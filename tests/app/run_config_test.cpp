@@ -46,6 +46,7 @@ Json other_value(const Field& field) {
     case Json::Kind::array: {
       Json list = Json::array();
       for (const Json& item : old.items()) list.push_back(Json(item.as_real() / 2 + 0.125));
+      if (old.size() == 0) list.push_back(Json("a b: [c] # d:0.5"));
       return list;
     }
     default: break;

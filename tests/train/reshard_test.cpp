@@ -78,7 +78,7 @@ class Reshard : public ::testing::Test {
       c.log.tensorboard = c.log.progress = false;
       c.log.every = 1000;
       ThreadPool pool(1);
-      Trainer trainer(c, groups, tokens, pool);
+      Trainer trainer(c, groups, {&tokens, 1}, pool);
       EXPECT_EQ(trainer.allocated_bytes(), trainer.engine().memory_plan().total());
       trainer.run(stop);
     });
