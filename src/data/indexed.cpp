@@ -66,7 +66,7 @@ void IndexedDataset::check_tables() {
               begin, " of ", tables_.ids_name, ", which has only ", bin_size, " bytes"));
     num_tokens_ += length;
   }
-  int64_t previous = 0;
+  int64_t previous = 0, longest = 0;  // in sequences
   for (int64_t d = 0; d <= num_documents(); ++d) {
     const int64_t begin = document_begin(d);
     if (d == 0 && begin != 0)
@@ -75,17 +75,28 @@ void IndexedDataset::check_tables() {
       fail_entry(tables_.documents, d,
                  cat("document ", d, " begins at sequence ", begin, ", expected one from ", previous, " to ",
                      num_sequences()));
+    longest = std::max(longest, begin - previous);
     previous = begin;
   }
   if (previous != num_sequences())
     fail_entry(tables_.documents, num_documents(),
                cat("expected the last document to end at sequence ", num_sequences(), ", found ", previous));
+  one_each_ = num_documents() == num_sequences() && longest <= 1;
 }
 
 int64_t IndexedDataset::document_length(int64_t document) const {
   int64_t length = 0;
   for (int64_t s = document_begin(document); s < document_begin(document + 1); ++s) length += sequence_length(s);
   return length;
+}
+
+void IndexedDataset::sequence_lengths(std::span<int64_t> out, std::span<const int32_t> sequences) const {
+  for (size_t i = 0; i < out.size(); ++i) out[i] = sequence_length(sequences[i]);
+}
+
+void IndexedDataset::document_lengths(std::span<int64_t> out, std::span<const int64_t> documents) const {
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = one_each_ ? sequence_length(documents[i]) : document_length(documents[i]);
 }
 
 void IndexedDataset::read_sequence(std::span<int32_t> out, int64_t sequence, int64_t offset) const {

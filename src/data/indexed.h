@@ -35,6 +35,9 @@ class IndexedDataset {
   /// Document d consists of the sequences [document_begin(d), document_begin(d + 1)).
   int64_t document_begin(int64_t document) const { return tables_.documents[document]; }
   int64_t document_length(int64_t document) const;
+  /// The same of many at once, which lie anywhere: nothing here waits for one table entry before it asks for the next.
+  void sequence_lengths(std::span<int64_t> out, std::span<const int32_t> sequences) const;
+  void document_lengths(std::span<int64_t> out, std::span<const int64_t> documents) const;
 
   /// Fills `out` with the ids of one sequence, or of one document, from `offset` on; that many must be there. IoError
   /// naming file, byte offset, document, id and vocabulary where an id is outside of the vocabulary.
@@ -52,6 +55,7 @@ class IndexedDataset {
   std::vector<MappedFile> files_;
   TokenTables tables_;
   int64_t num_tokens_ = 0;
+  bool one_each_ = false;  // every document is one sequence
   int64_t vocab_size_;
 };
 

@@ -4,6 +4,8 @@
 // (NEP 19).
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <random>
@@ -31,10 +33,29 @@ class NumpyRandomState {
   template <class T>
   void shuffle(std::span<T> values) {
     CHECK(values.size() <= uint64_t{1} << 32, "a shuffle of ", values.size(), " values takes 64-bit draws");
-    for (size_t i = values.size(); i-- > 1;) std::swap(values[i], values[interval(static_cast<uint32_t>(i))]);
+    std::array<uint32_t, 256> partners;
+    for (size_t left = values.size(); left > 1;) {
+      const auto last = static_cast<uint32_t>(left - 1);
+      const size_t count = draw_falling(partners, last);
+      for (size_t k = 0; k < count; ++k) std::swap(values[last - k], values[partners[k]]);
+      left -= count;
+    }
   }
 
  private:
+  /// As interval(max), interval(max - 1), ... would draw, without a branch on what is drawn: the swaps that follow then
+  /// have all their cache misses at once. As many as fit, or as have bounds of one width; at least one.
+  size_t draw_falling(std::span<uint32_t> out, uint32_t max) {
+    const uint32_t mask = ~uint32_t{0} >> std::countl_zero(max);
+    const size_t count = std::min<size_t>(out.size(), max - (mask >> 1));
+    for (size_t k = 0; k < count;) {
+      const uint32_t value = next() & mask;
+      out[k] = value;
+      k += value <= max - static_cast<uint32_t>(k) ? 1 : 0;
+    }
+    return count;
+  }
+
   std::mt19937 generator_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/numeric.h"
@@ -11,6 +12,8 @@
 
 namespace trireme {
 namespace {
+
+constexpr size_t kBatch = 256;  // documents whose lengths are looked up at once
 
 /// Fills `out` with ids laid end to end, from place `place` and `offset` ids on; the offset may lie beyond that place.
 template <class Length, class Read>
@@ -80,9 +83,16 @@ void EpochOrder::start(Index& index, int64_t epoch) const {
 
 void EpochOrder::build(Index& index, int64_t places) const {
   const int64_t end = std::min(part_.size(), index.built + places);
-  for (; index.built < end; ++index.built) {
-    if (index.built % kStride == 0) index.begins[static_cast<size_t>(index.built / kStride)] = index.tokens;
-    index.tokens += data_.document_length(part_.begin + index.documents(index.built));
+  std::array<int64_t, kBatch> documents, lengths;
+  while (index.built < end) {
+    const auto count = std::min(kBatch, static_cast<size_t>(end - index.built));
+    index.documents.fill(std::span(documents).first(count), index.built);
+    for (int64_t& document : std::span(documents).first(count)) document += part_.begin;
+    data_.document_lengths(std::span(lengths).first(count), std::span(documents).first(count));
+    for (size_t k = 0; k < count; ++k, ++index.built) {
+      if (index.built % kStride == 0) index.begins[static_cast<size_t>(index.built / kStride)] = index.tokens;
+      index.tokens += lengths[k];
+    }
   }
 }
 
@@ -129,9 +139,9 @@ void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_sample
 
   NumpyRandomState random(seed);
   const auto laid_whole = static_cast<size_t>((num_epochs_ - (apart ? 1 : 0)) * part.size());
-  documents_.reserve(static_cast<size_t>(num_epochs_ * part.size()));
-  for (int64_t epoch = 0; epoch < num_epochs_; ++epoch)
-    for (int64_t s = part.begin; s < part.end; ++s) documents_.push_back(static_cast<int32_t>(s));
+  documents_.resize(static_cast<size_t>(num_epochs_ * part.size()));
+  for (size_t place = 0; place < documents_.size(); place += static_cast<size_t>(part.size()))
+    std::iota(&documents_[place], &documents_[place] + part.size(), static_cast<int32_t>(part.begin));
   if (order != DataOrder::paddle) {
     random.shuffle(std::span(documents_).first(laid_whole));
     random.shuffle(std::span(documents_).subspan(laid_whole));
@@ -141,22 +151,25 @@ void MegatronOrder::build(DocumentRange part, int64_t tokens, int64_t num_sample
   find_starts(num_windows);
   const auto shuffled_whole = static_cast<size_t>(apart ? before_last : num_windows);
   shuffle_.resize(static_cast<size_t>(num_windows));
-  for (size_t w = 0; w < shuffle_.size(); ++w) shuffle_[w] = static_cast<uint32_t>(w);
+  std::iota(shuffle_.begin(), shuffle_.end(), uint32_t{0});
   random.shuffle(std::span(shuffle_).first(shuffled_whole));
   random.shuffle(std::span(shuffle_).subspan(shuffled_whole));
 }
 
 void MegatronOrder::find_starts(int64_t num_windows) {
-  starts_.reserve(static_cast<size_t>(num_windows) + 1);
-  Start start;
-  for (int64_t w = 0; w <= num_windows; ++w) {
-    for (int64_t length;
-         start.offset >= (length = data_.sequence_length(documents_[static_cast<size_t>(start.place)]));) {
-      start.offset -= length;
-      ++start.place;
+  const auto count = static_cast<size_t>(num_windows) + 1;
+  starts_.reserve(count);
+  std::array<int64_t, kBatch> lengths;
+  Start start;  // of the next window; its offset may lie beyond its place
+  while (starts_.size() < count) {
+    const auto places = std::span(documents_).subspan(static_cast<size_t>(start.place));
+    const auto batch = places.first(std::min(kBatch, places.size()));
+    data_.sequence_lengths(std::span(lengths).first(batch.size()), batch);
+    for (size_t k = 0; k < batch.size(); ++k, ++start.place) {
+      for (; start.offset < lengths[k] && starts_.size() < count; start.offset += sequence_length_)
+        starts_.push_back(start);
+      start.offset -= lengths[k];
     }
-    starts_.push_back(start);
-    start.offset += sequence_length_;
   }
 }
 
