@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 #include "base/failpoint.h"
@@ -42,7 +43,7 @@ Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOption
   if (bytes == 0) {
     throw IoError(cat(files[0], files.size() > 1 ? " and further files" : "", ": no text to learn from"));
   }
-  Tokenizer tokenizer = trainer.train();
+  Tokenizer tokenizer = std::move(trainer).train();
   save(tokenizer, out);
   log_info(cat("tokenizer ", out, ": ", tokenizer.vocab_size(), " tokens, learnt from ", documents, " documents, ",
                human_bytes(static_cast<double>(bytes))));

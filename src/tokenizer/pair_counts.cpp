@@ -1,78 +1,171 @@
 #include "tokenizer/pair_counts.h"
 
-#include "base/numeric.h"
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
 
 namespace trireme {
+namespace {
 
-void PairCounts::add_word(const std::vector<int32_t>& ids, int64_t count) {
-  words_.push_back({symbols_.size(), narrow<uint32_t>(ids.size()), count});
-  symbols_.insert(symbols_.end(), ids.begin(), ids.end());
+constexpr size_t kAhead = 16;     // places whose memory is asked for before they are looked at
+constexpr int kMantissaBits = 6;  // of a histogram of counts
+constexpr size_t kMinSums = 1 << 16, kMaxSums = 1 << 25;
+
+uint64_t mixed(SymbolPair pair) {
+  pair *= 0x9E3779B97F4A7C15;
+  return pair ^ pair >> 32;
 }
 
-void PairCounts::count_pairs() {
-  for (uint32_t w = 0; w < narrow<uint32_t>(words_.size()); ++w) {
-    const int32_t* s = symbols_.data() + words_[w].begin;
-    for (uint32_t i = 0; i + 1 < words_[w].length; ++i) change(symbol_pair(s[i], s[i + 1]), words_[w].count, w);
+/// Groups of counts that differ by less than a 64th, rising; and the smallest of a group.
+size_t group_of(uint32_t count) {
+  const int shift = std::max(0, static_cast<int>(std::bit_width(count)) - 1 - kMantissaBits);
+  return (static_cast<size_t>(shift) << kMantissaBits) + (count >> shift);
+}
+int64_t smallest_of(size_t group) {
+  const size_t shift = group < size_t{2} << kMantissaBits ? 0 : (group >> kMantissaBits) - 1;
+  return static_cast<int64_t>((group - (shift << kMantissaBits)) << shift);
+}
+
+}  // namespace
+
+void LengthLimit::add(std::string_view symbol) {
+  if (max_ == 0) return;
+  const auto goes_on = [](char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; };
+  Extent extent{0, goes_on(symbol[0])};
+  for (size_t i = 0; i < symbol.size(); ++i) extent.characters += i == 0 || !goes_on(symbol[i]) ? 1 : 0;
+  extents_.push_back(extent);
+}
+
+PairCounts::PairCounts(SymbolText& text, const LengthLimit& limit, int64_t min_count, size_t max_places)
+    : text_(text), limit_(limit), min_count_(std::max<int64_t>(min_count, 1)), max_places_(max_places) {}
+
+std::optional<SymbolPair> PairCounts::best() {
+  const bool crowded = num_places_ > most_places_;
+  if (!crowded) {
+    const std::optional<SymbolPair> pair = best_known();
+    if (pair || floor_ <= min_count_) return pair;
   }
-  enqueue_fresh();
+  start_round();
+  return best_known();
 }
 
-std::optional<SymbolPair> PairCounts::best(int64_t min_count) {
+/// The best of those that are known to be the best of all.
+std::optional<SymbolPair> PairCounts::best_known() {
   while (!queue_.empty()) {
     const Candidate top = queue_.top();
+    if (top.count < floor_) return std::nullopt;
     const auto found = pairs_.find(top.pair);
     const int64_t count = found == pairs_.end() ? 0 : found->second.count;
-    if (count == top.count && count >= min_count) return top.pair;
+    if (count == top.count) return top.pair;
     queue_.pop();
-    if (count >= min_count && count < top.count) queue_.push({count, top.pair});
+    if (count >= floor_) queue_.push({count, top.pair});
   }
   return std::nullopt;
 }
 
+void PairCounts::start_round() {
+  // Where pairs that share a hash let none through that is frequent by itself, more places are taken.
+  for (size_t max_places = max_places_;; max_places *= 2) {
+    fill(max_places);
+    if (floor_ <= min_count_ || best_known()) break;
+  }
+  most_places_ = 2 * std::max(max_places_, num_places_);
+}
+
+void PairCounts::fill(size_t max_places) {
+  ++rounds_;
+  pairs_ = {};
+  queue_ = {};
+  num_places_ = 0;
+  std::vector<Sum> sums(std::clamp(std::bit_ceil(size_t{text_.size()} / 32), kMinSums, kMaxSums));
+  const uint64_t mask = sums.size() - 1;
+  text_.for_each_pair([&](uint32_t, SymbolPair pair, uint64_t count) {
+    if (skips(pair)) return;
+    Sum& sum = sums[mixed(pair) & mask];
+    sum.count = static_cast<uint32_t>(std::min<uint64_t>(sum.count + count, std::numeric_limits<uint32_t>::max()));
+    ++sum.places;
+  });
+  floor_ = choose_floor(sums, max_places);
+  text_.for_each_pair([&](uint32_t place, SymbolPair pair, uint64_t count) {
+    if (sums[mixed(pair) & mask].count < floor_ || skips(pair)) return;
+    Pair& entry = pairs_[pair];
+    entry.count += static_cast<int64_t>(count);
+    entry.places.push_back(place);
+    ++num_places_;
+  });
+  for (const auto& [pair, entry] : pairs_)
+    if (entry.count >= floor_) queue_.push({entry.count, pair});
+}
+
+/// The smallest count whose pairs, with all more frequent ones, have few enough places.
+int64_t PairCounts::choose_floor(const std::vector<Sum>& sums, size_t max_places) const {
+  std::vector<size_t> places(group_of(std::numeric_limits<uint32_t>::max()) + 1);
+  for (const Sum& sum : sums) places[group_of(sum.count)] += sum.places;
+  size_t taken = 0, group = places.size();
+  while (group > 1 && (taken == 0 || taken + places[group - 1] <= max_places)) taken += places[--group];
+  return std::max(min_count_, smallest_of(group));
+}
+
 void PairCounts::merge(SymbolPair pair, int32_t product) {
-  const std::vector<uint32_t> words = std::move(pairs_.at(pair).words);
-  for (const uint32_t word : words) merge_word(word, pair, product);
+  const std::vector<uint32_t> places = std::move(pairs_.at(pair).places);
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (i + kAhead < places.size()) text_.prefetch(places[i + kAhead]);
+    merge_at(places[i], pair, product);
+  }
+  num_places_ -= places.size();
   pairs_.erase(pair);
-  enqueue_fresh();
-}
-
-void PairCounts::enqueue_fresh() {
-  for (const SymbolPair pair : fresh_) queue_.push({pairs_.at(pair).count, pair});
-  fresh_.clear();
-}
-
-void PairCounts::merge_word(uint32_t word, SymbolPair pair, int32_t product) {
-  const auto left = static_cast<int32_t>(pair >> 32);
-  const auto right = static_cast<int32_t>(pair & 0xFFFFFFFF);
-  int32_t* s = symbols_.data() + words_[word].begin;
-  const int64_t count = words_[word].count;
-  const uint32_t n = words_[word].length;
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < n;) {
-    if (i + 1 >= n || s[i] != left || s[i + 1] != right) {
-      s[kept++] = s[i++];
+  for (const SymbolPair fresh : std::exchange(fresh_, {})) {
+    const auto entry = pairs_.find(fresh);
+    if (entry->second.count < floor_) {
+      pairs_.erase(entry);
       continue;
     }
-    if (kept > 0) {
-      change(symbol_pair(s[kept - 1], left), -count, word);
-      change(symbol_pair(s[kept - 1], product), count, word);
-    }
-    if (i + 2 < n) {
-      change(symbol_pair(right, s[i + 2]), -count, word);
-      change(symbol_pair(product, s[i + 2]), count, word);
-    }
-    s[kept++] = product;
-    i += 2;
+    num_places_ += entry->second.places.size();
+    queue_.push({entry->second.count, fresh});
   }
-  words_[word].length = kept;
 }
 
-void PairCounts::change(SymbolPair pair, int64_t delta, uint32_t word) {
-  const auto [found, fresh] = pairs_.try_emplace(pair);
+void PairCounts::drop(SymbolPair pair) {
+  dropped_.insert(pair);
+  const auto entry = pairs_.find(pair);
+  num_places_ -= entry->second.places.size();
+  pairs_.erase(entry);
+}
+
+void PairCounts::merge_at(uint32_t place, SymbolPair pair, int32_t product) {
+  if (!text_.begins_symbol(place)) return;
+  const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & UINT32_MAX);
+  const uint32_t middle = text_.next(place);
+  if (text_.begins_piece(middle) || text_.symbol(place, middle) != left) return;
+  const uint32_t end = text_.next(middle);
+  if (text_.symbol(middle, end) != right) return;
+  const auto count = static_cast<int64_t>(text_.count(place));
+  if (!text_.begins_piece(place)) {
+    const uint32_t before = text_.previous(place);
+    const int32_t symbol = text_.symbol(before, place);
+    lose(symbol_pair(symbol, left), count);
+    gain(symbol_pair(symbol, product), count, before);
+  }
+  if (!text_.begins_piece(end)) {
+    const int32_t symbol = text_.symbol(end, text_.next(end));
+    lose(symbol_pair(right, symbol), count);
+    gain(symbol_pair(product, symbol), count, place);
+  }
+  text_.join(place, middle, end, product);
+}
+
+void PairCounts::lose(SymbolPair pair, int64_t count) {
+  if (const auto entry = pairs_.find(pair); entry != pairs_.end()) entry->second.count -= count;
+}
+
+void PairCounts::gain(SymbolPair pair, int64_t count, uint32_t place) {
+  if (skips(pair)) return;
+  const auto [entry, fresh] = pairs_.try_emplace(pair);
   if (fresh) fresh_.push_back(pair);
-  Pair& entry = found->second;
-  entry.count += delta;
-  if (delta > 0 && (entry.words.empty() || entry.words.back() != word)) entry.words.push_back(word);
+  entry->second.count += count;
+  entry->second.places.push_back(place);
 }
 
 }  // namespace trireme

@@ -1,5 +1,8 @@
-// The corpus of a BPE trainer as symbols: distinct pieces with their counts, and for each pair of neighbours
-// how often it occurs and in which pieces.
+// Which pair of neighbouring symbols is the most frequent, and where it stands. Places are kept only of pairs that
+// occur at least `floor_` times, as many as memory is allowed; pairs that are rarer cannot be merged before those. When
+// no pair that frequent is left, a new round over the text finds the next ones: a first pass adds up counts by a hash
+// of the pair, which is never too low; a second one takes the places of pairs that this lets through. A merge changes
+// no other pairs than those beside it, so counts stay exact between rounds, and the merges are those of a full index.
 #pragma once
 
 #include <cstdint>
@@ -7,53 +10,83 @@
 #include <queue>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
+
+#include "tokenizer/symbol_text.h"
 
 namespace trireme {
 
-using SymbolPair = uint64_t;  // left id << 32 | right id
-inline SymbolPair symbol_pair(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
-}
+/// How many characters symbols touch, and whether the product of two would touch too many.
+class LengthLimit {
+ public:
+  /// 0: none.
+  explicit LengthLimit(int64_t max_characters) : max_(max_characters) {}
+  /// The next id's bytes.
+  void add(std::string_view symbol);
+  bool allows(SymbolPair pair) const {
+    if (max_ == 0) return true;
+    const Extent left = extents_[pair >> 32], right = extents_[pair & UINT32_MAX];
+    return left.characters + right.characters - (right.goes_on ? 1 : 0) <= max_;
+  }
+
+ private:
+  struct Extent {
+    int64_t characters = 0;
+    bool goes_on = false;  // its first byte is not the first of its character
+  };
+  int64_t max_;
+  std::vector<Extent> extents_;
+};
 
 class PairCounts {
  public:
-  /// Adds a piece, as ids of its bytes, that occurs `count` times.
-  void add_word(const std::vector<int32_t>& ids, int64_t count);
-  /// To be called once, after the last word.
-  void count_pairs();
+  /// Keeps about `max_places` places of pairs. `text` and `limit` must outlive it; pairs that the limit does not allow
+  /// are passed over.
+  PairCounts(SymbolText& text, const LengthLimit& limit, int64_t min_count, size_t max_places);
 
-  /// The most frequent pair that occurs at least `min_count` times; of equals the smallest.
-  std::optional<SymbolPair> best(int64_t min_count);
-  /// Replaces the pair everywhere by `product`, an id that was not used before.
+  /// The most frequent pair that occurs at least min_count times; of equals the smallest.
+  std::optional<SymbolPair> best();
+  /// Replaces the pair, which must be the best, everywhere by `product`, an id that was not used before.
   void merge(SymbolPair pair, int32_t product);
   /// Forgets the pair: it is never the best again.
-  void drop(SymbolPair pair) { pairs_.erase(pair); }
+  void drop(SymbolPair pair);
+
+  int64_t rounds() const { return rounds_; }
 
  private:
-  struct Word {
-    size_t begin;
-    uint32_t length;
-    int64_t count;
-  };
   struct Pair {
     int64_t count = 0;
-    std::vector<uint32_t> words;  // a superset: pieces may have lost the pair since
+    std::vector<uint32_t> places;  // of its left symbols, rising; some may have lost the pair since
   };
   struct Candidate {
     int64_t count;
     SymbolPair pair;
     bool operator<(const Candidate& o) const { return count != o.count ? count < o.count : pair > o.pair; }
   };
+  /// Of all pairs with one hash.
+  struct Sum {
+    uint32_t count = 0;  // at its largest value: or more
+    uint32_t places = 0;
+  };
 
-  void merge_word(uint32_t word, SymbolPair pair, int32_t product);
-  void change(SymbolPair pair, int64_t delta, uint32_t word);
-  void enqueue_fresh();
+  void start_round();
+  void fill(size_t max_places);
+  int64_t choose_floor(const std::vector<Sum>& sums, size_t max_places) const;
+  std::optional<SymbolPair> best_known();
+  void merge_at(uint32_t place, SymbolPair pair, int32_t product);
+  void lose(SymbolPair pair, int64_t count);
+  void gain(SymbolPair pair, int64_t count, uint32_t place);
+  bool skips(SymbolPair pair) const { return !limit_.allows(pair) || (!dropped_.empty() && dropped_.count(pair) > 0); }
 
-  std::vector<int32_t> symbols_;
-  std::vector<Word> words_;
-  std::unordered_map<SymbolPair, Pair> pairs_;
-  std::vector<SymbolPair> fresh_;         // not in the queue yet
+  SymbolText& text_;
+  const LengthLimit& limit_;
+  int64_t min_count_, floor_ = INT64_MAX, rounds_ = 0;
+  size_t max_places_, num_places_ = 0;
+  size_t most_places_ = 0;  // those of pairs that merges made included; with more, a new round begins
+  std::unordered_map<SymbolPair, Pair> pairs_;  // all that occur floor_ times or more, and some others
+  std::unordered_set<SymbolPair> dropped_;
+  std::vector<SymbolPair> fresh_;         // made by the merge at hand
   std::priority_queue<Candidate> queue_;  // each pair once; only fresh pairs gain, so counts are never too low
 };
 

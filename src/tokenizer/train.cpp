@@ -18,6 +18,9 @@ namespace {
 
 constexpr size_t kProgressEvery = 64;  // merges
 
+// Places of pairs that are remembered (pair_counts.h): few enough that they take at most a third of the text's size.
+constexpr size_t kMinPlaces = size_t{4} << 20, kBytesAPlace = 24;
+
 void check_special(const std::vector<std::string>& tokens) {
   std::unordered_set<std::string_view> seen;
   for (const std::string& token : tokens) {
@@ -28,35 +31,30 @@ void check_special(const std::vector<std::string>& tokens) {
   }
 }
 
-/// Characters of which `bytes` holds at least a part.
-int64_t characters_touched(std::string_view bytes) {
-  int64_t count = 0;
-  for (size_t i = 0; i < bytes.size(); ++i) count += i == 0 || (static_cast<uint8_t>(bytes[i]) & 0xC0) != 0x80;
-  return count;
-}
-
 /// The tokens and merges so far.
 class Growth {
  public:
   Growth(const std::vector<std::string>& special, int64_t max_token_length)
-      : special_(special), max_length_(max_token_length > 0 ? max_token_length : INT64_MAX) {
+      : special_(special), limit_(max_token_length) {
     for (const uint8_t byte : alphabet_order()) {
       byte_ids_[byte] = static_cast<int32_t>(spec_.tokens.size());
       spec_.tokens.emplace_back(1, static_cast<char>(byte));
+      limit_.add(spec_.tokens.back());
     }
   }
 
-  int32_t byte_id(char byte) const { return byte_ids_[static_cast<uint8_t>(byte)]; }
+  const std::array<int32_t, 256>& byte_ids() const { return byte_ids_; }
+  const LengthLimit& limit() const { return limit_; }
   size_t num_tokens() const { return spec_.tokens.size(); }
 
-  /// The new token that the pair becomes, or none where it is too long or the files would take it for a special one. It
-  /// is always new: what merges make of a string between two token borders depends on nothing outside.
+  /// The new token that the pair becomes, or none where the files would take it for a special one. It is always new:
+  /// what merges make of a string between two token borders depends on nothing outside.
   std::optional<int32_t> join(SymbolPair pair) {
     const auto left = static_cast<int32_t>(pair >> 32), right = static_cast<int32_t>(pair & 0xFFFFFFFF);
     std::string bytes = spec_.tokens[static_cast<size_t>(left)] + spec_.tokens[static_cast<size_t>(right)];
-    if (characters_touched(bytes) > max_length_) return std::nullopt;
     if (std::find(special_.begin(), special_.end(), spell_bytes(bytes)) != special_.end()) return std::nullopt;
     const auto product = static_cast<int32_t>(spec_.tokens.size());
+    limit_.add(bytes);
     spec_.tokens.push_back(std::move(bytes));
     spec_.merges.push_back({left, right, product});
     return product;
@@ -75,7 +73,7 @@ class Growth {
 
  private:
   const std::vector<std::string>& special_;
-  int64_t max_length_;
+  LengthLimit limit_;
   TokenizerSpec spec_;
   std::array<int32_t, 256> byte_ids_{};
 };
@@ -85,9 +83,10 @@ class Growth {
 BpeTrainer::BpeTrainer(TrainOptions options) : options_(std::move(options)) {
   check_special(options_.special_tokens);
   const auto least = static_cast<int64_t>(256 + options_.special_tokens.size());
-  if (options_.vocab_size < least || options_.vocab_size > INT32_MAX) {
+  if (options_.vocab_size < least || options_.vocab_size > SymbolText::kMaxSymbols) {
     throw ConfigError(cat("vocabulary size ", options_.vocab_size, " is impossible; expected at least ", least,
-                          " (256 bytes and ", options_.special_tokens.size(), " special tokens)"));
+                          " (256 bytes and ", options_.special_tokens.size(), " special tokens) and at most ",
+                          SymbolText::kMaxSymbols));
   }
 }
 
@@ -95,27 +94,16 @@ void BpeTrainer::add(std::string_view text) {
   const char* end = text.data() + text.size();
   for (const char* p = text.data(); p < end;) {
     const char* next = split_.next(p, end);
-    const std::string_view piece(p, static_cast<size_t>(next - p));
-    const auto found = counts_.find(piece);
-    if (found != counts_.end()) {
-      ++found->second;
-    } else {
-      counts_.emplace(piece, 1);
-    }
+    pieces_.add({p, static_cast<size_t>(next - p)});
     p = next;
   }
+  text_bytes_ += text.size();
 }
 
-Tokenizer BpeTrainer::train() const {
+Tokenizer BpeTrainer::train() && {
   Growth growth(options_.special_tokens, options_.max_token_length);
-  PairCounts counts;
-  std::vector<int32_t> ids;
-  for (const auto& [piece, count] : counts_) {
-    ids.clear();
-    for (const char byte : piece) ids.push_back(growth.byte_id(byte));
-    counts.add_word(ids, count);
-  }
-  counts.count_pairs();
+  SymbolText text(std::move(pieces_), growth.byte_ids());
+  PairCounts counts(text, growth.limit(), options_.min_frequency, std::max(kMinPlaces, text_bytes_ / kBytesAPlace));
 
   const size_t wanted = static_cast<size_t>(options_.vocab_size) - options_.special_tokens.size();
   const auto report = [&] {
@@ -124,7 +112,7 @@ Tokenizer BpeTrainer::train() const {
     }
   };
   while (growth.num_tokens() < wanted) {
-    const std::optional<SymbolPair> pair = counts.best(std::max<int64_t>(options_.min_frequency, 1));
+    const std::optional<SymbolPair> pair = counts.best();
     if (!pair) {
       log_warn(cat("tokenizer: the corpus has pairs for ", growth.num_tokens() - 256, " merges only, ", wanted - 256,
                    " were asked for; the vocabulary has ", growth.num_tokens() + options_.special_tokens.size(),
@@ -146,7 +134,7 @@ Tokenizer BpeTrainer::train() const {
 Tokenizer train_bpe(std::span<const std::string_view> texts, const TrainOptions& options) {
   BpeTrainer trainer(options);
   for (const std::string_view text : texts) trainer.add(text);
-  return trainer.train();
+  return std::move(trainer).train();
 }
 
 }  // namespace trireme

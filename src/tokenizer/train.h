@@ -12,9 +12,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "tokenizer/piece_counts.h"
 #include "tokenizer/split.h"
 #include "tokenizer/tokenizer.h"
 
@@ -39,17 +39,13 @@ class BpeTrainer {
 
   /// The vocabulary for all that was added. Where the corpus has too few pairs it is smaller than asked,
   /// and a warning says so.
-  Tokenizer train() const;
+  Tokenizer train() &&;
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
-
   TrainOptions options_;
   Gpt2Split split_;
-  std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> counts_;
+  PieceCounts pieces_;
+  size_t text_bytes_ = 0;
 };
 
 Tokenizer train_bpe(std::span<const std::string_view> texts, const TrainOptions& options);

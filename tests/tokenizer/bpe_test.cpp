@@ -47,7 +47,7 @@ Tokenizer dense_tokenizer() {
   std::mt19937 random(2);
   BpeTrainer trainer({.vocab_size = 330, .special_tokens = {}});
   for (int i = 0; i < 200; ++i) trainer.add(random_word(random, 50));
-  return trainer.train();
+  return std::move(trainer).train();
 }
 
 TEST(Bpe, MatchesTheDefinitionOnShortAndLongPieces) {
