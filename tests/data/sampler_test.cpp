@@ -143,12 +143,13 @@ TEST(Split, EqualsTheGoldensOfBothRules) {
   }
 }
 
-/// Each order over three data sets and three lengths, for runs within an epoch, with a last epoch of which less than 80 %
-/// is needed, and with one of which more is.
+/// Each order over three data sets and three lengths, for runs within an epoch, with a last epoch of which less than 80
+/// % is needed, and with one of which more is.
 TEST(ForeignOrders, EveryIdOfEverySampleEqualsNumpysWithAndWithoutALastEpochApart) {
   DataConfig config;
   for (size_t i = 0; i < 3; ++i) config.split[i] = foreign().at("shares").items()[i].as_real();
-  std::map<std::pair<std::string, bool>, std::set<std::pair<std::string, int64_t>>> sets_and_lengths;  // by order, apart
+  std::map<std::pair<std::string, bool>, std::set<std::pair<std::string, int64_t>>>
+      sets_and_lengths;  // by order, apart
   for (const auto& [name, lengths] : foreign().at("sets").members()) {
     const Counted counted(integers(lengths));
     for (const Json& c : foreign().at("cases").items()) {

@@ -12,6 +12,7 @@
 #include "support/layout_grid.h"
 #include "support/layout_run.h"
 #include "support/temp_dir.h"
+#include "train/layouts.h"
 #include "train/state.h"
 
 namespace trireme {
@@ -38,16 +39,6 @@ std::vector<ParallelConfig> layouts_of(const GridShape& shape) {
   for (const GridCase& c : testing::full_grid(shape))
     if (c.recompute == Recompute::none && c.accumulation == 1) layouts.push_back(c.parallel);
   return layouts;
-}
-
-Mesh mesh_of(const ParallelConfig& p) {
-  return {static_cast<int>(p.pipeline), static_cast<int>(p.data), static_cast<int>(p.context),
-          static_cast<int>(p.tensor)};
-}
-
-std::string name_of(const ParallelConfig& p) {
-  return cat("pp", p.pipeline, " dp", p.data, " cp", p.context, " tp", p.tensor, " zero", p.zero_stage,
-             p.sequence_parallel ? " sequence" : "", p.virtual_pipeline > 1 ? " virtual2" : "");
 }
 
 /// One rank of a layout.
@@ -139,7 +130,7 @@ class Pairs {
  private:
   void judge(size_t from, size_t to, const std::string& hash, double loss) {
     const double difference = std::abs(loss - saved_[from].next_loss) / saved_[from].next_loss;
-    const std::string pair = cat(name_of(layouts_[from]), " -> ", name_of(layouts_[to]));
+    const std::string pair = cat(layout_name(layouts_[from]), " -> ", layout_name(layouts_[to]));
     EXPECT_EQ(hash, saved_[from].hash) << pair;
     EXPECT_LE(difference, kLossBound) << pair;
     const std::lock_guard lock(mutex_);
