@@ -30,6 +30,7 @@ bool is_manifest(const Call& call) { return call.name == "rename" && ends_with(c
 class Recorded {
  public:
   explicit Recorded(const Saver& saver) : saves_(saver) {
+    testing::write_carried(dir_.path("disk/run"));
     testing::RecordingFileSystem fs;
     for (const int64_t step : {1, 2, 3})
       EXPECT_TRUE(all_saved(saves_.save(
@@ -176,7 +177,7 @@ TEST(PowerLossDefect, EveryKindTurnsItRed) {
   int caught = 0;
   for (const Defect& defect : kDefects) {
     const Log log = defect.seed(recorded.log());
-    const int64_t lost = recorded.losses(log, 4 * static_cast<int64_t>(log.size()));
+    const int64_t lost = recorded.losses(log, 2 * static_cast<int64_t>(log.size()));
     EXPECT_GT(lost, 0) << defect.name;
     caught += lost > 0 ? 1 : 0;
   }

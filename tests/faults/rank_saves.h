@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "base/error.h"
+#include "checkpoint/sample.h"
 #include "checkpoint/save_state.h"
 #include "checkpoint/store.h"
 #include "comm/local.h"
 #include "models/model.h"
-#include "support/temp_dir.h"
 
 namespace trireme::testing {
 
@@ -89,6 +89,13 @@ class RankValues {
 
 inline const OnSkip kSilently = [](const std::string&, const std::string&) {};
 
+/// Small files of a run that its checkpoints carry, one of them in a folder of its own.
+constexpr const char* kCarried[] = {"vocab.json", "templates/tool.jinja"};
+inline void write_carried(const std::string& run_dir) {
+  std::filesystem::create_directories(run_dir + "/templates");
+  for (const char* name : kCarried) overwrite(cat(run_dir, "/", name), cat("carried as ", name));
+}
+
 /// What became of one save: an error's text of each rank, empty where that rank was told that it went well.
 using Told = std::vector<std::string>;
 inline bool all_saved(const Told& told) {
@@ -103,7 +110,7 @@ class RankSaves {
   const Saver& saver() const { return saver_; }
   RankValues values(int ranks, int64_t step) const { return {model_config_, model_.params, ranks, step}; }
 
-  /// RUN_DIR/vocab.json goes with it, where there is one. Calls `acknowledged` as soon as one rank may take the state
+  /// Files of write_carried go with it. Calls `acknowledged` as soon as one rank may take the state
   /// of `step` for saved, then deletes what is older than the `keep_last` newest (0: nothing). Errors other than of
   /// files are thrown.
   Told save(
@@ -121,8 +128,9 @@ class RankSaves {
     };
     run_local_ranks({.dp = saver_.ranks}, [&](int rank, const Groups& groups) {
       RankState state = all.of(rank);
-      std::error_code ignored;
-      if (std::filesystem::exists(run_dir + "/vocab.json", ignored)) state.files = {{run_dir, "vocab.json"}};
+      for (const char* name : kCarried)
+        if (std::error_code ignored; std::filesystem::exists(cat(run_dir, "/", name), ignored))
+          state.files.push_back({run_dir, name});
       try {
         if (saver_.background) {
           ThreadPool pool(1);
