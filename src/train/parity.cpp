@@ -29,13 +29,13 @@ ParityRun run_rank(const ParityTask& task, const EngineConfig& config, const Gro
   engine.weights_changed();
 
   const DataConfig& data = task.data;
-  Loader loader(make_training_order(tokens, data, std::max(task.max_steps, task.steps + 1) * data.global_batch_size),
-                {.sequence_length = data.sequence_length,
-                 .micro_batch_size = config.micro_batch_size,
-                 .global_batch_size = data.global_batch_size,
-                 .dp_rank = groups.dp->rank(),
-                 .dp_size = groups.dp->size(),
-                 .num_steps = task.steps + 1});
+  const int64_t num_samples = std::max(task.max_steps, task.steps + 1) * data.global_batch_size;
+  Loader loader(make_order(tokens, data, DataPart::train, num_samples), {.sequence_length = data.sequence_length,
+                                                                         .micro_batch_size = config.micro_batch_size,
+                                                                         .global_batch_size = data.global_batch_size,
+                                                                         .dp_rank = groups.dp->rank(),
+                                                                         .dp_size = groups.dp->size(),
+                                                                         .num_steps = task.steps + 1});
   ParityRun run;
   for (int64_t step = 0; step < task.steps; ++step) {
     const std::span<const Batch> batches = loader.next();

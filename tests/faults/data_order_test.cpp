@@ -1,6 +1,6 @@
 // Exactly once: whatever kills a run, and on however many ranks it goes on, the ledger of its steps is the plan. A case
-// is a data set, an order, batch sizes and a life: runs that are killed at some step, each going on from the checkpoint
-// before it on another number of ranks.
+// is one data set or a blend of two, an order, batch sizes and a life: runs that are killed at some step, each going on
+// from the checkpoint before it on another number of ranks.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,8 +8,10 @@
 #include <map>
 #include <thread>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "base/thread_pool.h"
+#include "data/blend.h"
 #include "data/loader.h"
 #include "support/temp_dir.h"
 #include "support/token_files.h"
@@ -23,6 +25,7 @@ enum class Defect { none, forgets_the_last_step, repeats_a_sample, counts_sample
 struct Case {
   int64_t length, batch, global_batch, steps, checkpoint_every, seed;
   DataOrder order;
+  int64_t weight;  // of a second data set beside the first, which has 2; 0: there is one
   std::vector<std::pair<int64_t, int64_t>> lives;  // (ranks, step at which it is killed); the last one ends
 };
 
@@ -50,6 +53,7 @@ Case make_case(uint64_t number, int64_t tokens) {
   c.checkpoint_every = draw(1, 4);
   c.seed = draw(0, 1000);
   c.order = static_cast<DataOrder>(draw(0, static_cast<int64_t>(kDataOrderNames.size()) - 1));
+  c.weight = draw(0, 1) * draw(1, 5);
   int64_t done = 0;
   for (int64_t kills = draw(1, 3); kills > 0; --kills) {
     const int64_t at = draw(done, c.steps - 1);
@@ -81,13 +85,17 @@ std::string add_step(Ledger& ledger, int64_t step, std::span<const std::unique_p
 }
 
 /// Lives through a case; empty, or how the ledger differs from the plan.
-std::string live(const Case& c, const IndexedDataset& data, Defect defect) {
+std::string live(const Case& c, std::span<const IndexedDataset> data, Defect defect) {
   DataConfig config;
   config.order = c.order;
   config.seed = c.seed;
   config.sequence_length = c.length;
   config.split = {1, 0, 0};
-  const auto order = [&] { return make_training_order(data, config, c.steps * c.global_batch); };
+  std::vector<BlendSource> sources = {{"a", 2}};
+  if (c.weight > 0) sources.push_back({"b", static_cast<double>(c.weight)});
+  const auto order = [&] {
+    return make_blend_order(data.first(sources.size()), sources, config, DataPart::train, c.steps * c.global_batch);
+  };
   Ledger ledger;
   int64_t done = 0;
   for (const auto& [ranks, killed_at] : c.lives) {
@@ -127,7 +135,7 @@ class DataOrderCampaign : public ::testing::Test {
     ThreadPool pool(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
     pool.parallel_for(cases, 8, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
-        const std::string what = live(make_case(static_cast<uint64_t>(i), data_.num_tokens()), data_, defect);
+        const std::string what = live(make_case(static_cast<uint64_t>(i), data_[0].num_tokens()), data_, defect);
         if (defect == Defect::none && !what.empty()) ADD_FAILURE() << "case " << i << ": " << what;
         wrong += what.empty() ? 0 : 1;
       }
@@ -135,22 +143,25 @@ class DataOrderCampaign : public ::testing::Test {
     return wrong;
   }
 
-  static IndexedDataset make(const std::string& prefix) {
-    std::vector<int64_t> lengths;
-    for (int64_t i = 0; i < 12; ++i) lengths.push_back(1 + i * 7 % 13);
-    testing::write_token_files(prefix, testing::counted_documents(lengths));
-    return IndexedDataset(prefix);
+  void SetUp() override {
+    for (const int64_t documents : {12, 15}) {
+      std::vector<int64_t> lengths;
+      for (int64_t i = 0; i < documents; ++i) lengths.push_back(1 + i * 7 % 13);
+      const std::string prefix = dir_.path(cat("tokens", documents));
+      testing::write_token_files(prefix, testing::counted_documents(lengths));
+      data_.emplace_back(prefix);
+    }
   }
 
   testing::TempDir dir_;
-  IndexedDataset data_ = make(dir_.path("tokens"));
+  std::vector<IndexedDataset> data_;
 };
 
 TEST_F(DataOrderCampaign, NoSampleIsRepeatedOrSkippedWhateverKillsARunAndOnHoweverManyRanksItGoesOn) {
   const int64_t cases = std::getenv("TRIREME_LONG") != nullptr ? 300'000 : 10'000;
   int64_t kills = 0;
   for (int64_t i = 0; i < cases; ++i)
-    kills += static_cast<int64_t>(make_case(static_cast<uint64_t>(i), data_.num_tokens()).lives.size()) - 1;
+    kills += static_cast<int64_t>(make_case(static_cast<uint64_t>(i), data_[0].num_tokens()).lives.size()) - 1;
   const int64_t wrong = wrong_cases(cases, Defect::none);
   std::printf(
       "  %lld runs over more than two epochs, killed %lld times, on changing numbers of ranks: %lld samples repeated "
