@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "data/csv.h"
 #include "data/json_text.h"
+#include "fuzz/documents.h"
 
 namespace {
 
@@ -54,6 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     try {
       const std::vector<std::string> documents = read_all(text, name, {"text", "%"});
       if (read_all(quoted(documents), "again.csv", {"text", ""}) != documents) std::abort();
+      check_reader([&] { return read_documents(text, name, {"text", "%"}); });
     } catch (const ConfigError&) {
     } catch (const IoError&) {}
   }

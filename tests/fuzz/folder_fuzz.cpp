@@ -7,14 +7,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "chat/chat_template.h"
-#include "data/text_reader.h"
+#include "data/indexed.h"
 #include "data/token_file_info.h"
+#include "fuzz/documents.h"
+#include "tokenizer/folder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace {
@@ -42,7 +45,19 @@ constexpr std::array kNames = {"tokenizer.json",
                                "meta.bin",
                                "data",
                                "data.len.pkl",
-                               "t.meta.json"};
+                               "t.meta.json",
+                               "messages.json",
+                               "a.txt",
+                               "a.csv",
+                               "a.jsonl.gz",
+                               "a.json.zst",
+                               "a.parquet",
+                               "a.other",
+                               "t.bin",
+                               "t.idx",
+                               "t_ids.npy",
+                               "t_ids.npz",
+                               "t_idx.npz"};
 
 /// A folder in memory, of this process, empty.
 std::string empty_folder(const char* name) {
@@ -88,6 +103,14 @@ void attempt(Fn fn) {
 }
 
 void use_tokenizer(const std::string& folder) {
+  for (const char* name : kNames) {
+    if (!files::exists(folder + "/" + name)) continue;
+    attempt([&] { has_tokenizer(folder + "/" + name); });
+  }
+  const TokenizerPlace place = find_tokenizer(folder);
+  for (const std::string& name : tokenizer_files(place)) {
+    if (!files::exists(place.folder + "/" + name)) std::abort();
+  }
   const Tokenizer tokenizer = Tokenizer::load(folder);
   const std::string text = "the <s> oars<|endoftext|> 春眠\n\xFF 12";
   for (const bool special : {false, true}) attempt([&] { tokenizer.decode(tokenizer.encode(text, special)); });
@@ -98,10 +121,22 @@ void use_tokenizer(const std::string& folder) {
   });
 }
 
+void use_tokens(const std::string& prefix) {
+  const IndexedDataset dataset(prefix);
+  if (dataset.num_tokens() > int64_t{1} << 20) return;
+  for (int64_t d = 0; d < dataset.num_documents(); ++d) {
+    std::vector<int32_t> ids(static_cast<size_t>(dataset.document_length(d)));
+    dataset.read_document(ids, d, 0);
+  }
+}
+
 void use_chat(const std::string& folder) {
   const ChatTemplate chat = ChatTemplate::load(folder);
+  const std::string own = folder + "/messages.json";
   const Json messages =
-      Json::parse(R"([{"role": "user", "content": "a"}, {"role": "assistant", "thinking": "b"}])", "m");
+      files::exists(own)
+          ? read_json(own)
+          : Json::parse(R"([{"role": "user", "content": "a"}, {"role": "assistant", "thinking": "b"}])", "messages");
   for (const std::string& name : chat.names()) {
     attempt([&] {
       ChatOptions options;
@@ -113,6 +148,7 @@ void use_chat(const std::string& folder) {
   attempt([&] {
     ChatOptions options;
     options.tools = Json::array();
+    options.variables["messages"] = 1;  // refused
     chat.apply(messages, options);
   });
 }
@@ -125,10 +161,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   write_parts(folder, {reinterpret_cast<const char*>(data), size});
   attempt([&] { use_tokenizer(folder); });
   attempt([&] { use_chat(folder); });
-  attempt([&] { read_token_file_info(folder + "/t"); });
   attempt([&] {
-    const auto reader = open_documents(folder, {"text", ""});
-    for (std::string document; reader->next(document); document.clear()) {}
+    const std::optional<TokenFileInfo> info = read_token_file_info(folder + "/t");
+    if (!info) return;
+    write_file(folder + "/again.meta.json", info->str());
+    if (read_token_file_info(folder + "/again")->str() != info->str()) std::abort();
+    require_tokenizer(folder + "/t", 1, 2);
   });
+  attempt([&] { check_reader([&] { return open_documents(folder, {"text", ""}); }); });
+  attempt([&] {
+    for (const std::string& file : source_files(folder))
+      check_reader([&] { return open_documents(file, {"text", "%"}); });
+  });
+  for (const char* name : {"a.txt", "a.csv", "a.jsonl.gz", "a.json.zst", "a.parquet", "a.other"}) {
+    if (!files::exists(folder + "/" + name)) continue;
+    attempt([&] { check_reader([&] { return open_documents(folder + "/" + name, {"text", "blank"}); }); });
+  }
+  for (const char* name : {"t", "t.bin"}) attempt([&] { use_tokens(folder + "/" + name); });
   return 0;
 }

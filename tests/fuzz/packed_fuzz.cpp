@@ -10,6 +10,7 @@
 #include "base/zip.h"
 #include "data/pickle.h"
 #include "data/record_sets.h"
+#include "fuzz/documents.h"
 
 namespace {
 
@@ -45,19 +46,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (member.size < kMost) member.bytes(memory, "fuzz.zip");
     }
   });
-  std::vector<std::byte> block(size > 1 ? 8 * data[0] + data[1] : 0);
-  unsnappy_block(block, bytes);
+  if (size > 2) {  // how long it is said to be, and the block
+    std::vector<std::byte> block(8 * data[0] + data[1]);
+    unsnappy_block(block, bytes.subspan(2));
+  }
   attempt([&] {
     PickledIntegers list(memory_stream(text, "fuzz.pkl"));
     while (list.next()) {}
   });
   attempt([&] {
-    const auto reader = read_lazy(memory_stream(text, "data"), size, memory_stream(text, "data.len.pkl"));
-    for (std::string document; reader->next(document); document.clear()) {}
+    check_reader([&] { return read_lazy(memory_stream(text, "data"), size, memory_stream(text, "data.len.pkl")); });
   });
-  attempt([&] {
-    const auto reader = read_blocks(memory_stream(text, "data"), 64, "text");
-    for (std::string document; reader->next(document); document.clear()) {}
-  });
+  attempt([&] { check_reader([&] { return read_blocks(memory_stream(text, "data"), 64, "text"); }); });
   return 0;
 }
