@@ -99,11 +99,11 @@ void check_processes(Problems& problems, const ParallelConfig& p, int64_t world_
 void check_layout(Problems& problems, const RunConfig& c, const ModelConfig& model, int64_t world_size) {
   const ParallelConfig& p = c.parallel;
   check_processes(problems, p, world_size);
-  for (const std::string& problem : layout_problems({.parallel = p,
-                                    .model = &model,
-                                    .micro_batch_size = c.data.micro_batch_size,
-                                    .sequence_length = c.data.sequence_length}))
-    add(problems, problem);
+  for (const std::string& problem : layout_problems({.parallel = p, .model = &model})) add(problems, problem);
+  if (p.virtual_pipeline > 1 && p.pipeline == 1) {
+    add(problems, "parallel.virtual_pipeline=", p.virtual_pipeline,
+        " has no effect with parallel.pipeline=1; set it to 1");
+  }
   if (p.zero_stage > 0 && p.data * p.context == 1) {
     add(problems, "parallel.zero_stage = ", p.zero_stage,
         " has no effect with parallel.data = 1 and parallel.context = 1; set it to 0");

@@ -7,12 +7,18 @@
 
 namespace trireme {
 
+int64_t ContextShape::padded_length() const {
+  const int64_t step = ranks > 1 ? 2 * ranks : 1;
+  int64_t padded = round_up(length, step);
+  while (samples * padded / ranks % multiple != 0) padded += step;
+  return padded;
+}
+
 ContextDealer::ContextDealer(const ContextShape& shape, int micro_batches, Device device) : shape_(shape) {
-  if (shape.ranks == 1) return;
-  CHECK(shape.length % (2 * shape.ranks) == 0, shape.length, " tokens a sample on ", shape.ranks, " context ranks");
+  if (shape.whole()) return;
   const int64_t n = shape.tokens(), row = 4 * 4 + 8 + static_cast<int64_t>(sizeof(Segment));
   const int64_t stride = round_up(n * row, kAlignment);
-  memory_ = Buffer("batches of a context rank", device, micro_batches * stride);
+  memory_ = Buffer("a rank's own tokens", device, micro_batches * stride);  // zero, as padding stays
   for (int m = 0; m < micro_batches; ++m) {
     int64_t offset = m * stride;
     const auto take = [&](DType dtype) {
@@ -26,7 +32,7 @@ ContextDealer::ContextDealer(const ContextShape& shape, int micro_batches, Devic
     batch.targets = take(DType::i32);
     batch.weights = take(DType::f32);
     batch.positions = take(DType::i32);
-    batch.context.chunk = shape.chunk();
+    batch.context.chunk = shape.ranks > 1 ? shape.chunk() : 0;
     segments_.push_back(device.kind == DeviceKind::meta
                             ? nullptr
                             : reinterpret_cast<Segment*>(static_cast<char*>(memory_.data()) + offset));
@@ -34,23 +40,39 @@ ContextDealer::ContextDealer(const ContextShape& shape, int micro_batches, Devic
 }
 
 void ContextDealer::copy_rows(const Tensor& to, const Tensor& from) const {
-  const int64_t size = dtype_size(to.dtype), chunk = shape_.chunk();
-  for (int64_t half = 0; half < 2; ++half)
+  const int64_t size = dtype_size(to.dtype), length = shape_.length, runs = shape_.ranks > 1 ? 2 : 1;
+  const int64_t run = shape_.padded_length() / shape_.ranks / runs;  // rows that lie together in both
+  for (int64_t half = 0; half < runs; ++half)
     for (int64_t b = 0; b < shape_.samples; ++b) {
-      const int64_t begin = b * shape_.length + context_chunk(shape_.rank, shape_.ranks, half) * chunk;
-      std::memcpy(to.as<char>() + (half * rows_of_half() + b * chunk) * size, from.as<char>() + begin * size,
-                  static_cast<size_t>(chunk * size));
+      const int64_t first = runs == 1 ? 0 : context_chunk(shape_.rank, shape_.ranks, half) * run;
+      const int64_t count = std::clamp<int64_t>(length - first, 0, run);
+      std::memcpy(to.as<char>() + (half * shape_.samples + b) * run * size,
+                  from.as<char>() + (b * length + first) * size, static_cast<size_t>(count * size));
     }
 }
 
+/// A segment of the micro-batch among padded samples.
+Segment ContextDealer::padded(Segment s) const {
+  const int64_t length = shape_.length, b = s.q_begin / length, sample_end = (b + 1) * length;
+  const auto padding = static_cast<int32_t>(shape_.padded_length() - length), shift = static_cast<int32_t>(b) * padding;
+  CHECK(s.q_begin + s.q_len <= sample_end, "a segment of rows ", s.q_begin, " + ", s.q_len, " crosses a sample of ",
+        length);
+  if (s.q_begin + s.q_len == sample_end) {
+    s.q_len += padding;
+    s.k_len += padding;
+  }
+  s.q_begin += shift;
+  s.k_begin += shift;
+  return s;
+}
+
 std::span<const Segment> ContextDealer::cut_segments(std::span<const Segment> whole, int64_t half, Segment* out) const {
-  const int64_t chunk = shape_.chunk();
+  const int64_t chunk = shape_.chunk(), length = shape_.padded_length();
   size_t count = 0;
-  for (const Segment& s : whole) {
-    const int64_t b = s.q_begin / shape_.length, sample_end = (b + 1) * shape_.length;
-    CHECK(s.q_begin + s.q_len <= sample_end, "a segment of rows ", s.q_begin, " + ", s.q_len, " crosses a sample of ",
-          shape_.length);
-    const int64_t first = b * shape_.length + context_chunk(shape_.rank, shape_.ranks, half) * chunk;
+  for (const Segment& given : whole) {
+    const Segment s = padded(given);
+    const int64_t b = s.q_begin / length;
+    const int64_t first = b * length + context_chunk(shape_.rank, shape_.ranks, half) * chunk;
     const int64_t begin = std::max<int64_t>(s.q_begin, first);
     const int64_t end = std::min<int64_t>(s.q_begin + s.q_len, first + chunk);
     if (begin >= end) continue;
@@ -66,7 +88,7 @@ std::span<const Segment> ContextDealer::cut_segments(std::span<const Segment> wh
 }
 
 std::span<const Batch> ContextDealer::deal(std::span<const Batch> whole) {
-  if (shape_.ranks == 1) return whole;
+  if (shape_.whole()) return whole;
   CHECK(whole.size() <= batches_.size(), whole.size(), " micro-batches, room for ", batches_.size());
   for (size_t m = 0; m < whole.size(); ++m) {
     const Batch& from = whole[m];
@@ -79,6 +101,11 @@ std::span<const Batch> ContextDealer::deal(std::span<const Batch> whole) {
     copy_rows(to.weights, from.weights);
     copy_rows(to.positions, from.positions);
     to.total_weight = from.total_weight;
+    if (shape_.ranks == 1) {
+      std::transform(from.segments.begin(), from.segments.end(), segments_[m], [&](auto& s) { return padded(s); });
+      to.segments = {segments_[m], from.segments.size()};
+      continue;
+    }
     for (int64_t half = 0; half < 2; ++half)
       to.context.halves[static_cast<size_t>(half)] =
           cut_segments(from.segments, half, segments_[m] + half * rows_of_half());

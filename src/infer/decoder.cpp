@@ -41,7 +41,8 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* gr
 /// The heads of this tensor rank, of the blocks of this pipeline stage.
 void Decoder::make_cache() {
   const ModelConfig& m = config_.model;
-  const int64_t heads = div_exact(m.num_key_value_heads, groups_.tp->size());
+  const int64_t ranks = groups_.tp->size(), rank = groups_.tp->rank(), all = m.num_key_value_heads;
+  const int64_t heads = part_begin(all, ranks, rank + 1) - part_begin(all, ranks, rank);
   const Shape shape{config_.sequences * config_.capacity, heads, m.head_dim};
   const int64_t half = shape.numel() * dtype_size(config_.param_dtype);
   views_.resize(static_cast<size_t>(m.num_hidden_layers));

@@ -29,21 +29,27 @@ AttentionArgs attention_args(const AttentionConfig& config, const Batch& batch, 
           .head_begin = head_begin};
 }
 
+/// Key-value heads of the tensor ranks before this one, or before the one `ranks` further. A rank has the query heads
+/// that belong to its key-value heads.
+int64_t kv_heads_before(const AttentionConfig& c, const LayerGroups& groups, int ranks) {
+  return part_begin(c.kv_heads, groups.tp().size(), groups.tp().rank() + ranks);
+}
+
 }  // namespace
 
 SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& c, const LayerGroups& groups)
     : config_(c),
       groups_(groups),
-      heads_(div_exact(c.heads, groups.tp().size())),
-      kv_heads_(div_exact(c.kv_heads, groups.tp().size())),
-      head_begin_(heads_ * groups.tp().rank()),
+      kv_heads_(kv_heads_before(c, groups, 1) - kv_heads_before(c, groups, 0)),
+      heads_(kv_heads_ * div_exact(c.heads, c.kv_heads)),
+      head_begin_(kv_heads_before(c, groups, 0) * div_exact(c.heads, c.kv_heads)),
       qkv_(params, "qkv",
            {.in = c.hidden,
             .out = (c.heads + 2 * c.kv_heads) * c.head_dim,
             .kind = LinearKind::column,
             .bias = c.qkv_bias,
             .chunks = {c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim},
-            .unit = c.head_dim,
+            .pieces = c.kv_heads,
             .init_std = c.init_std},
            groups),
       out_(params, "out",
@@ -51,7 +57,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .out = c.hidden,
             .kind = LinearKind::row,
             .bias = c.out_bias,
-            .unit = c.head_dim,
+            .pieces = c.kv_heads,
             .init_std = c.out_init_std},
            groups) {
   if (!c.qk_norm) return;

@@ -51,7 +51,7 @@ class SelfAttention {
 
   AttentionConfig config_;
   LayerGroups groups_;
-  int64_t heads_, kv_heads_;  // of this rank
+  int64_t kv_heads_, heads_;  // of this rank
   int64_t head_begin_;
   Linear qkv_, out_;
   std::optional<Norm> q_norm_, k_norm_;

@@ -10,7 +10,7 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
   ParamSpec spec{
       .name = name + ".weight", .shape = {c.out, c.in}, .init = Init::normal, .init_std = c.init_std, .decay = true};
   spec.split.dim = c.kind == LinearKind::column ? 0 : 1;
-  spec.split.unit = c.unit;
+  spec.split.pieces = c.pieces;
   if (c.kind == LinearKind::column) spec.split.chunks = c.chunks;
   return spec;
 }

@@ -17,7 +17,7 @@ struct LinearConfig {
   LinearKind kind = LinearKind::column;
   bool bias = false;
   std::vector<int64_t> chunks;  // of the outputs (column kind), each split on its own
-  int64_t unit = 1;             // smallest piece of the split dimension
+  int64_t pieces = 0;           // of each chunk, or of the inputs (row kind), as in Split
   float init_std = 0.02F;
 };
 

@@ -17,9 +17,9 @@ std::vector<Box> local_boxes(const Shape& shape, const Split& split, int rank, i
   std::vector<Box> boxes;
   int64_t start = 0;
   for (const int64_t chunk : chunks) {
-    const int64_t parts = div_exact(chunk, split.unit);
-    const int64_t begin = start + part_begin(parts, size, rank) * split.unit;
-    const int64_t end = start + part_begin(parts, size, rank + 1) * split.unit;
+    const int64_t pieces = split.pieces > 0 ? split.pieces : chunk, piece = div_exact(chunk, pieces);
+    const int64_t begin = start + part_begin(pieces, size, rank) * piece;
+    const int64_t end = start + part_begin(pieces, size, rank + 1) * piece;
     boxes.push_back(split.dim == 0 ? Box{begin, end - begin, 0, cols} : Box{0, rows, begin, end - begin});
     start += chunk;
   }

@@ -14,12 +14,12 @@ namespace trireme {
 enum class Init : uint8_t { zeros, ones, normal };
 
 /// How tensor parallelism cuts a parameter: along `dim`, each of `chunks` on its own (a fused q, k, v has three chunks,
-/// so that every rank gets its share of each). Part r of a chunk of size s is [s*r/n, s*(r+1)/n), aligned to `unit`
-/// rows (the head size, say). dim < 0: every rank holds the whole.
+/// so that every rank gets its share of each). A chunk is `pieces` equal runs (its heads, say), of which rank r of n
+/// gets [pieces*r/n, pieces*(r+1)/n). dim < 0: every rank holds the whole.
 struct Split {
   int dim = -1;
   std::vector<int64_t> chunks;  // sizes along dim, summing to the global size
-  int64_t unit = 1;
+  int64_t pieces = 0;           // 0: every row or column is one
 };
 
 struct ParamSpec {

@@ -14,13 +14,15 @@
 namespace trireme {
 namespace {
 
+/// Stages of this pipeline rank: without a pipeline there is nobody to take turns with.
+int chunks(const EngineConfig& c, const Groups& groups) { return groups.pp->size() > 1 ? c.virtual_pipeline : 1; }
+
 void require_layout(const EngineConfig& c, const Groups& groups) {
-  LayoutFacts facts{
-      .parallel = {}, .model = &c.model, .micro_batch_size = c.micro_batch_size, .sequence_length = c.sequence_length};
+  LayoutFacts facts{.parallel = {}, .model = &c.model};
   facts.parallel = {.data = groups.dp->size(),
                     .tensor = groups.tp->size(),
                     .pipeline = groups.pp->size(),
-                    .virtual_pipeline = c.virtual_pipeline,
+                    .virtual_pipeline = chunks(c, groups),
                     .context = groups.cp->size(),
                     .zero_stage = c.zero_stage,
                     .sequence_parallel = c.sequence_parallel};
@@ -41,13 +43,14 @@ Model make_model(const EngineConfig& c, const Groups& groups, Device device) {
 ModelLayout make_layout(Model& model, const EngineConfig& c, const Groups& groups) {
   std::vector<UnitRange> held;
   for (const StageRange& stage :
-       StageRange::of(model.num_units(), {groups.pp->size(), c.virtual_pipeline}, groups.pp->rank()))
+       StageRange::of(model.num_units(), {groups.pp->size(), chunks(c, groups)}, groups.pp->rank()))
     held.push_back(stage.held());
   return {model.params, model.num_units(), held, *groups.dp_cp, c.zero_stage};
 }
 
 ContextShape context_shape(const EngineConfig& c, const Groups& groups) {
-  return {c.micro_batch_size, c.sequence_length, groups.cp->rank(), groups.cp->size()};
+  return {c.micro_batch_size, c.sequence_length, groups.cp->rank(), groups.cp->size(),
+          c.sequence_parallel ? groups.tp->size() : 1};
 }
 
 /// Room for the micro-batches of a step, or for the one of an evaluation.
@@ -62,7 +65,7 @@ RunnerOptions runner_options(const EngineConfig& c, const Groups& groups, CudaCo
           .tokens = tokens,
           .stream_rows = c.sequence_parallel ? tokens / groups.tp->size() : tokens,
           .micro_batches = c.micro_batches,
-          .chunks = c.virtual_pipeline,
+          .chunks = chunks(c, groups),
           .seed = c.seed,
           .device = c.device,
           .cuda = cuda};

@@ -24,29 +24,11 @@ constexpr LayoutRule kRules[] = {
                   f.parallel.virtual_pipeline, " is more than the model's ", num_units(*f.model),
                   " units (embedding, blocks, head): some stage would have nothing to do");
      }},
-    {"virtual pipeline stages without a pipeline", "there is nobody to take turns with",
-     [](const LayoutFacts& f) { return f.parallel.virtual_pipeline > 1 && f.parallel.pipeline == 1; },
+    {"more tensor ranks than key-value heads", "every rank needs a head",
+     [](const LayoutFacts& f) { return f.parallel.tensor > f.model->num_key_value_heads; },
      [](const LayoutFacts& f) {
-       return cat("parallel.virtual_pipeline=", f.parallel.virtual_pipeline,
-                  " has no effect with parallel.pipeline=1; set it to 1");
-     }},
-    {"context parallel where 2 x context does not divide the sequence length",
-     "each rank has one chunk from the front and one from the back of every sample, all of one length",
-     [](const LayoutFacts& f) { return f.parallel.context > 1 && f.sequence_length % (2 * f.parallel.context) != 0; },
-     [](const LayoutFacts& f) {
-       return cat("data.sequence_length=", f.sequence_length,
-                  " is not a multiple of 2 x parallel.context=", 2 * f.parallel.context,
-                  ", into so many chunks each sample is cut");
-     }},
-    {"sequence parallel where tensor does not divide the tokens of a micro-batch",
-     "between matrices each tensor rank has equally many tokens",
-     [](const LayoutFacts& f) {
-       return f.parallel.sequence_parallel &&
-              f.micro_batch_size * f.sequence_length / f.parallel.context % f.parallel.tensor != 0;
-     },
-     [](const LayoutFacts& f) {
-       return cat("parallel.sequence_parallel: the ", f.micro_batch_size * f.sequence_length / f.parallel.context,
-                  " tokens of a rank's micro-batch are not a multiple of parallel.tensor=", f.parallel.tensor);
+       return cat("parallel.tensor=", f.parallel.tensor, " is more than the model's ", f.model->num_key_value_heads,
+                  " key-value heads: some rank would have none");
      }},
 };
 

@@ -15,7 +15,6 @@ namespace trireme {
 struct LayoutFacts {
   ParallelConfig parallel;
   const ModelConfig* model = nullptr;
-  int64_t micro_batch_size = 1, sequence_length = 0;
 };
 
 struct LayoutRule {

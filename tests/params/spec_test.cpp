@@ -13,7 +13,7 @@ namespace trireme {
 namespace {
 
 TEST(Split, PartsOfEveryRankCoverTheParameterOnce) {
-  const Split split{.dim = 0, .chunks = {12, 6, 6}, .unit = 3};
+  const Split split{.dim = 0, .chunks = {12, 6, 6}, .pieces = 2};
   for (const int size : {1, 2, 3}) {
     std::multiset<int64_t> rows;
     for (int rank = 0; rank < size; ++rank) {

@@ -12,14 +12,14 @@
 namespace trireme {
 namespace {
 
-using testing::Defect, testing::distance, testing::Distance, testing::grid_shape, testing::GridCase, testing::kBatch,
-    testing::Layout, testing::layout_of, testing::name_of, testing::Outcome;
+using testing::Defect, testing::distance, testing::Distance, testing::grid_models, testing::GridCase, testing::Layout,
+    testing::layout_of, testing::name_of, testing::Outcome;
 
 /// Relative to the largest element, two orders of a sum of n terms in f32 differ by about sqrt(n) eps (Higham and Mary,
 /// 2019), and each of the layers, forward and backward, adds its own: 4 products one behind the other in each
 /// direction.
 double bound(const ModelConfig& model, int micro_batches) {
-  const double tokens = static_cast<double>(kBatch.samples * kBatch.length * micro_batches);
+  const double tokens = 2.0 * 16 * micro_batches;
   const double longest =
       std::max({tokens, static_cast<double>(model.vocab_size), static_cast<double>(model.intermediate_size)});
   return 2 * 4 * static_cast<double>(model.num_hidden_layers + 1) * std::sqrt(longest) * 0x1p-24;
@@ -30,10 +30,10 @@ class References {
  public:
   const Outcome& of(size_t model, int micro_batches) {
     auto [entry, made] = runs_.try_emplace({model, micro_batches});
-    if (made) entry->second = testing::train(shape.models[model], {"one rank"}, micro_batches, {}, kBatch);
+    if (made) entry->second = testing::train(models[model], {"one rank"}, micro_batches, {}, testing::batch_of(model));
     return entry->second;
   }
-  const testing::GridShape shape = grid_shape();
+  const std::vector<ModelConfig> models = grid_models();
 
  private:
   std::map<std::pair<size_t, int>, Outcome> runs_;
@@ -46,11 +46,11 @@ struct Verdict {
 };
 
 Verdict judge(References& references, const GridCase& c, const Defect& defect = {}) {
-  const ModelConfig& model = references.shape.models[c.model];
+  const ModelConfig& model = references.models[c.model];
   const int micro_batches = c.accumulation * static_cast<int>(c.parallel.data);
   const Layout layout = layout_of(c);
-  const Distance d =
-      distance(references.of(c.model, micro_batches), testing::train(model, layout, micro_batches, defect, kBatch));
+  const Distance d = distance(references.of(c.model, micro_batches),
+                              testing::train(model, layout, micro_batches, defect, testing::batch_of(c.model)));
   // A norm is a sum of squares in double, of which each rank has its part.
   const double limit = layout.bitwise ? 0 : bound(model, micro_batches);
   const double norm_limit = layout.bitwise ? 4 * 0x1p-52 : limit;
@@ -106,7 +106,7 @@ bool in_full() { return std::getenv("TRIREME_LONG") != nullptr; }
 
 TEST(Grid, EveryLayoutTrainsLikeOneRank) {
   References references;
-  const std::vector<GridCase> all = testing::full_grid(references.shape);
+  const std::vector<GridCase> all = testing::full_grid(references.models);
   const std::vector<GridCase> cases = in_full() ? all : testing::pairwise_choice(all);
   Table table;
   double nearest = 0;
@@ -115,8 +115,8 @@ TEST(Grid, EveryLayoutTrainsLikeOneRank) {
     EXPECT_TRUE(v.equal) << name_of(c) << ": loss " << v.distance.loss << ", gradient " << v.distance.gradient
                          << ", norm " << v.distance.norm << (v.bitwise ? ", expected the same bits" : "");
     const int micro_batches = c.accumulation * static_cast<int>(c.parallel.data);
-    nearest = std::max(nearest, std::max(v.distance.gradient, v.distance.loss) /
-                                    bound(references.shape.models[c.model], micro_batches));
+    nearest = std::max(
+        nearest, std::max(v.distance.gradient, v.distance.loss) / bound(references.models[c.model], micro_batches));
     table.add(c, v);
   }
   std::printf("  %zu of %zu layouts over 1, 2, 4 and 8 thread ranks, relative to one rank; at most %.2f of the bound\n",
@@ -125,7 +125,7 @@ TEST(Grid, EveryLayoutTrainsLikeOneRank) {
 }
 
 TEST(Grid, TheChoiceHasEveryMeshAndEveryPairOfOptions) {
-  const std::vector<GridCase> all = testing::full_grid(grid_shape()), chosen = testing::pairwise_choice(all);
+  const std::vector<GridCase> all = testing::full_grid(grid_models()), chosen = testing::pairwise_choice(all);
   testing::OptionPairs every, covered;
   std::set<std::vector<int64_t>> meshes;
   for (const GridCase& c : all) every.merge(testing::option_pairs(c));
@@ -143,7 +143,7 @@ template <class Applies>
 void expect_red(const Defect& defect, Applies applies) {
   References references;
   int tried = 0;
-  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(references.shape))) {
+  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(references.models))) {
     if (!applies(c) || (tried >= 12 && !in_full())) continue;
     ++tried;
     EXPECT_FALSE(judge(references, c, defect).equal) << name_of(c);

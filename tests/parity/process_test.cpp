@@ -62,7 +62,8 @@ void join(Outcome& out, const std::string& path) {
 }
 
 /// The same training over processes of this machine.
-Outcome train_on_processes(const ModelConfig& model, const testing::Layout& layout, int micro_batches) {
+Outcome train_on_processes(const ModelConfig& model, const testing::Layout& layout, int micro_batches,
+                           const testing::BatchShape& batch) {
   const testing::TempDir dir;
   const int port = testing::free_port(), size = layout.mesh.world_size();
   std::vector<std::unique_ptr<testing::ForkedRank>> ranks;
@@ -75,7 +76,7 @@ Outcome train_on_processes(const ModelConfig& model, const testing::Layout& layo
           });
           Outcome out;
           std::mutex mutex;
-          testing::train_rank(out, mutex, {model, layout, micro_batches, {}, testing::kBatch}, world.rank(), groups);
+          testing::train_rank(out, mutex, {model, layout, micro_batches, {}, batch}, world.rank(), groups);
           if (::testing::Test::HasFailure()) throw Bug("a check of the rank failed");
           save(dir.path(cat(world.rank())), out);
         }));
@@ -88,17 +89,18 @@ Outcome train_on_processes(const ModelConfig& model, const testing::Layout& layo
 }
 
 TEST(ProcessGrid, TwoAndFourProcessesTrainWithTheBitsOfThreadRanks) {
-  const testing::GridShape shape = testing::grid_shape();
+  const std::vector<ModelConfig> models = testing::grid_models();
   int compared = 0;
-  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(shape))) {
+  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(models))) {
     const int64_t ranks = c.parallel.world_size();
     if (ranks != 2 && ranks != 4) continue;
     SCOPED_TRACE(testing::name_of(c));
-    const ModelConfig& model = shape.models[c.model];
+    const ModelConfig& model = models[c.model];
     const testing::Layout layout = testing::layout_of(c);
     const int micro_batches = c.accumulation * static_cast<int>(c.parallel.data);
-    const Outcome threads = testing::train(model, layout, micro_batches, {}, testing::kBatch);
-    const Outcome processes = train_on_processes(model, layout, micro_batches);
+    const testing::BatchShape batch = testing::batch_of(c.model);
+    const Outcome threads = testing::train(model, layout, micro_batches, {}, batch);
+    const Outcome processes = train_on_processes(model, layout, micro_batches, batch);
     EXPECT_EQ(processes.losses, threads.losses);
     EXPECT_EQ(processes.norms, threads.norms);
     EXPECT_EQ(processes.gradients, threads.gradients);

@@ -22,17 +22,12 @@ struct GridCase {
   int accumulation = 1;  // micro-batches of each data rank
 };
 
-struct GridShape {
-  std::vector<ModelConfig> models;
-  int64_t micro_batch_size = 1, sequence_length = 0;
-};
-
 /// All layouts that are not refused and whose options have an effect.
-inline std::vector<GridCase> full_grid(const GridShape& shape) {
+inline std::vector<GridCase> full_grid(const std::vector<ModelConfig>& models) {
   std::vector<GridCase> cases;
-  for (size_t model = 0; model < shape.models.size(); ++model)
+  for (size_t model = 0; model < models.size(); ++model)
     for (const ParallelConfig& p : all_layouts(8)) {
-      if (!layout_problems({p, &shape.models[model], shape.micro_batch_size, shape.sequence_length}).empty()) continue;
+      if (!layout_problems({p, &models[model]}).empty()) continue;
       for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::block})
         for (const int accumulation : {1, 3}) cases.push_back({model, p, recompute, accumulation});
     }
