@@ -149,6 +149,38 @@ TEST(ContextShare, EveryRankHasTheSameWorkUnderACausalMask) {
     }
 }
 
+/// Marks the rows of segments; each row of a batch must be in one.
+void cover(std::vector<int>& rows, std::span<const Segment> segments, int64_t first) {
+  for (const Segment& s : segments)
+    for (int i = 0; i < s.q_len; ++i) ++rows.at(static_cast<size_t>(first + s.q_begin + i));
+}
+
+TEST(ContextShare, PaddingWeighsNothingAndEveryRowIsInOneSegment) {
+  for (const int ranks : {1, 2, 5, 7})
+    for (const int64_t multiple : {1, 5, 64}) {
+      SCOPED_TRACE(cat(ranks, " ranks, tokens a multiple of ", multiple));
+      Packed packed;
+      std::vector<int> seen(kTokens);
+      for (int rank = 0; rank < ranks; ++rank) {
+        const ContextShape shape{kSamples, kLength, rank, ranks, multiple};
+        ContextDealer dealer(shape, 1, kCpu);
+        for (int again = 0; again < 2; ++again) dealer.deal(std::span(&packed.batch, 1));
+        const Batch own = dealer.deal(std::span(&packed.batch, 1))[0];
+        ASSERT_EQ(own.num_tokens(), shape.tokens());
+        EXPECT_EQ(shape.tokens() % multiple, 0);
+        std::vector<int> covered(static_cast<size_t>(own.num_tokens()));
+        cover(covered, own.segments, 0);
+        for (int64_t half = 0; half < 2; ++half)
+          cover(covered, own.context.halves[static_cast<size_t>(half)], half * own.num_tokens() / 2);
+        for (int64_t i = 0; i < own.num_tokens(); ++i) {
+          EXPECT_EQ(covered[static_cast<size_t>(i)], 1) << i;
+          if (own.weights.f32()[i] > 0) ++seen[static_cast<size_t>(own.tokens.i32()[i])];
+        }
+      }
+      EXPECT_EQ(seen, std::vector<int>(kTokens, 1));
+    }
+}
+
 TEST(ContextShare, ASegmentThatCrossesSamplesIsABug) {
   Packed packed;
   const std::vector<Segment> segments{{0, kTokens, 0, kTokens, 0, 0}};
