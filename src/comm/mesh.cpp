@@ -53,6 +53,7 @@ Groups make_groups(const Mesh& mesh, int rank,
   groups.cp = along({Axis::context});
   groups.dp_cp = along({Axis::data, Axis::context});
   groups.io = along(kAxes, Channel::io);
+  groups.fetch = along({Axis::data, Axis::context}, Channel::fetch);
   return groups;
 }
 

@@ -33,13 +33,14 @@ struct Groups {
   Group* cp = nullptr;
   Group* dp_cp = nullptr;  // data x context: the ranks that hold the same parameters and see other tokens
   Group* io = nullptr;     // world again, for the thread that writes checkpoints while training goes on
+  Group* fetch = nullptr;  // dp_cp again, for the thread that gathers parameters while a step computes
 
   /// One process: every group is this group of one.
-  static Groups alone(Group& one) { return {&one, &one, &one, &one, &one, &one, &one, &one}; }
+  static Groups alone(Group& one) { return {&one, &one, &one, &one, &one, &one, &one, &one, &one}; }
 };
 
 /// What may be under way between the same ranks at the same time, and so needs channels of its own.
-enum class Channel : uint8_t { step, back, io };
+enum class Channel : uint8_t { step, back, io, fetch };
 
 /// The groups of `rank`; `make` returns its handle on the group of these world ranks.
 Groups make_groups(const Mesh& mesh, int rank,

@@ -149,12 +149,18 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
     params_.acquire(u);
+    prefetch_behind(stage, u);
     failpoint("runner.forward");
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
     params_.release(u);
     rebuild_.release(rebuilt);
     stream_ = out;
   }
+}
+
+/// What a forward pass needs after unit `u` may come while that computes.
+void Runner::prefetch_behind(const StageRange& stage, int u) {
+  if (u + 1 < stage.last || stage.is_last) params_.prefetch(u + 1);  // behind the last unit of all comes the head
 }
 
 /// The unit's forward once more, for what backward needs only, into the rebuild arena.
@@ -172,6 +178,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     ctx_.keep = &temp_;
     current_unit_ = head;
     params_.acquire(head);
+    if (stage.first < stage.last) params_.prefetch(stage.last - 1);
     grads_->acquire(ctx_, head);
     loss_sum_ += model_.head->loss(ctx_, batch, g, stream_);
     grads_->publish(ctx_, head);
@@ -181,6 +188,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
     params_.acquire(u);
+    if (u > stage.first) params_.prefetch(u - 1);
     grads_->acquire(ctx_, u);
     if (options_.recompute == Recompute::block && u > 0) rebuild(batch, slot, u);
     failpoint("runner.backward");
@@ -216,6 +224,7 @@ double Runner::evaluate(const StageRange& stage, const Batch& batch) {
     const Tensor x = stream_.delta.defined() ? rebuild_.take(options_.activation_dtype, shape) : Tensor();
     const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
     params_.acquire(u);
+    prefetch_behind(stage, u);
     failpoint("runner.evaluate");
     model_.units[static_cast<size_t>(u)]->forward(ctx_, batch, schedule_.slots, stream_, x, out);
     params_.release(u);

@@ -76,6 +76,7 @@ class Runner {
   void forward(const StageRange& stage, const Batch& batch, int slot);
   void backward(const StageRange& stage, const Batch& batch, int slot);
   double evaluate(const StageRange& stage, const Batch& batch);
+  void prefetch_behind(const StageRange& stage, int u);
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
   std::string unit_name(int unit) const;

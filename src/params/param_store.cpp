@@ -42,7 +42,8 @@ int64_t UnitRing::bytes() const {
   return sum;
 }
 
-ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas)
+ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas,
+                       Group* fetch)
     : table_(table), layout_(layout), dtype_(dtype), replicas_(replicas) {
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
@@ -50,6 +51,11 @@ ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype
   }
   if (sharded()) {
     ring_ = UnitRing("parameter", layout, dtype, device);
+    fetched_.reserve(Fetcher::kMost);
+    if (fetch != nullptr && replicas.size() > 1 && device.kind != DeviceKind::meta) {
+      CHECK(fetch->size() == replicas.size(), "a group of ", fetch->size(), " to fetch from ", replicas.size());
+      fetcher_.emplace(*fetch);
+    }
     return;
   }
   for (size_t u = 0; u < layout.units.size(); ++u)
@@ -65,15 +71,45 @@ void ParamStore::bind(int unit, const Tensor& flat) {
   }
 }
 
+Tensor ParamStore::own_part(int unit) const {
+  return buffers_[static_cast<size_t>(unit)].view(dtype_, {layout_.shard(unit).size()});
+}
+
+/// Whether the fetcher was asked for this unit; then it is there now, and held as by hold().
+bool ParamStore::take_fetched(int unit) {
+  const auto found = std::find(fetched_.begin(), fetched_.end(), unit);
+  if (found == fetched_.end()) return false;
+  fetched_.erase(found);
+  fetcher_->wait();
+  return true;
+}
+
 void ParamStore::acquire(int unit) {
   if (!sharded()) return;
   for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
     bool fresh = false;
-    const int64_t numel = layout_.units[static_cast<size_t>(u)].numel;
-    const Tensor flat = ring_.hold(u, numel, fresh);
-    if (!fresh) continue;
-    replicas_.all_gather(flat, buffers_[static_cast<size_t>(u)].view(dtype_, {layout_.shard(u).size()}));
+    const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
+    if (take_fetched(u))
+      ring_.drop(u);
+    else if (fresh)
+      replicas_.all_gather(flat, own_part(u));
+    else
+      continue;
     bind(u, flat);
+  }
+}
+
+void ParamStore::prefetch(int unit) {
+  if (!fetcher_) return;
+  for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
+    bool fresh = false;
+    const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
+    if (!fresh) {
+      ring_.drop(u);
+      continue;
+    }
+    fetched_.push_back(u);
+    fetcher_->start(flat, own_part(u));
   }
 }
 

@@ -1,9 +1,12 @@
 // Owns the parameters' values. Resident ones are bound for good; under ZeRO-3 a rank keeps its shard of each unit and
-// acquire() gathers the whole into a ring of buffers, from which release() lets it go.
+// acquire() gathers the whole into a ring of buffers, from which release() lets it go. What prefetch() asked for comes
+// meanwhile.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "params/fetcher.h"
 #include "params/layout.h"
 #include "tensor/buffer.h"
 #include "tensor/ctx.h"
@@ -35,12 +38,16 @@ class UnitRing {
 
 class ParamStore {
  public:
-  /// `dtype`: how values are stored. On the meta device nothing is allocated. `replicas`: as of the layout.
-  ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas);
+  /// `dtype`: how values are stored. On the meta device nothing is allocated. `replicas`: as of the layout. `fetch`:
+  /// the same ranks on channels of their own, for prefetch(); null: that does nothing.
+  ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas,
+             Group* fetch = nullptr);
 
   /// Binds the values of the unit's parameters until release. Calls nest and may be repeated.
   void acquire(int unit);
   void release(int unit);
+  /// The unit will be acquired next: its gathering begins. It must be acquired before updated().
+  void prefetch(int unit);
 
   /// This rank's optimizer range of the unit, in storage dtype: what the optimizer writes.
   Tensor optimizer_view(int unit) const;
@@ -55,12 +62,17 @@ class ParamStore {
 
  private:
   void bind(int unit, const Tensor& flat);
+  Tensor own_part(int unit) const;
+  bool take_fetched(int unit);
+
   ParamTable& table_;
   const ModelLayout& layout_;
   DType dtype_;
   Group& replicas_;
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
   UnitRing ring_;
+  std::vector<int> fetched_;        // units that the fetcher was asked for and nobody has acquired since
+  std::optional<Fetcher> fetcher_;  // last: it writes into the ring
 };
 
 }  // namespace trireme

@@ -163,7 +163,7 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
   layout_.emplace(make_layout(model_, config, groups));
   plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
   if (config.device.kind == DeviceKind::cuda) require_gpu_memory(config, groups, pool, plan_);
-  params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp);
+  params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp, groups.fetch);
   if (config.micro_batches > 0) {
     grads_.emplace(model_.params, *layout_, config.device, groups);
     optimizer_.emplace(*layout_, config.precision.param_dtype, config.device, config.optimizer);
