@@ -42,7 +42,8 @@ EngineConfig engine_config(const BenchOptions& o) {
   c.micro_batches = static_cast<int>(o.micro_batches);
   c.seed = 1;
   c.device = {DeviceKind::cuda, 0};
-  c.gpu = {.deterministic = o.deterministic, .cache_folder = user_cache_folder()};
+  c.deterministic = o.deterministic;
+  c.gpu = {.cache_folder = user_cache_folder()};
   c.model.tie_word_embeddings = c.model.tie_word_embeddings && !o.untied;
   return c;
 }

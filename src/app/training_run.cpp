@@ -76,7 +76,8 @@ EngineConfig engine_config(const RunConfig& c, const ModelConfig& model) {
   e.copies_to_save = c.checkpoint.background;
   e.seed = static_cast<uint64_t>(c.train.seed);
   e.device = {c.device.value_or(DeviceKind::cpu), 0};
-  e.gpu = {.deterministic = c.train.deterministic, .cache_folder = user_cache_folder()};
+  e.deterministic = c.train.deterministic;
+  e.gpu = {.cache_folder = user_cache_folder()};
   return e;
 }
 

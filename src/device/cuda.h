@@ -44,8 +44,7 @@ struct CudaContextDeleter {
 using CudaContextPtr = std::unique_ptr<CudaContext, CudaContextDeleter>;
 
 struct CudaOptions {
-  bool deterministic = false;  // the same bits in every process: nothing is chosen by trying, nothing added by atomics
-  std::string cache_folder;    // where what was tuned outlives the process; empty: nowhere
+  std::string cache_folder;  // where what was tuned outlives the process; empty: nowhere
 };
 
 /// Null for a device that is not a GPU. DeviceError where the GPU cannot be used.

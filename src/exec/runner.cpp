@@ -64,6 +64,7 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
   ctx_.device = sizes == nullptr ? kMeta : options.device;
   ctx_.backend = options.device.kind;
   ctx_.cuda = options.cuda;
+  ctx_.deterministic = options.deterministic;
   if (options.device.kind == DeviceKind::cuda) ctx_.logit_rows = kGpuLogitRows;
   ctx_.pool = &pool;
   ctx_.temp = &temp_;

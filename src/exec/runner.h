@@ -39,6 +39,7 @@ struct RunnerOptions {
   uint64_t seed = 0;
   Device device = kCpu;         // where it runs, or would run
   CudaContext* cuda = nullptr;  // of a GPU
+  bool deterministic = false;   // as Ctx has it
 };
 
 /// Capacities in bytes. `keep` has one entry a slot.

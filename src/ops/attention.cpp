@@ -72,8 +72,9 @@ void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor&
   check_heads(op, "dv", dv, k.shape, k.dtype);
   const ArenaScope scope(*ctx.temp);
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
-  const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_backward_scratch(q, k, args)})
-                                : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
+  const Tensor scratch =
+      on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_backward_scratch(q, k, args, ctx.deterministic)})
+             : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
   const Tensor delta = ctx.temp->take(DType::f32, lse.shape);
   const Tensor dq_sum = on_gpu || dq.dtype == DType::f32 ? dq : ctx.temp->take(DType::f32, q.shape);
   const double bytes = bytes_of(dq, dk, dv, d_o, q, k, v, o, lse);

@@ -30,6 +30,7 @@ struct Ctx {
   int64_t step = 0;                      // optimizer step, from 0: part of every dropout key
   double loss_scale = 1;                 // factor on the loss whose gradient is taken
   bool train = false;                    // dropout on
+  bool deterministic = false;            // on a GPU: nothing chosen by trying, nothing added by atomics
   bool check_finite = false;             // TRIREME_NAN: name the first op that makes a NaN or Inf
   int64_t logit_rows = 512;              // tokens whose logits exist at once (layers/head.h)
 

@@ -68,7 +68,8 @@ RunnerOptions runner_options(const EngineConfig& c, const Groups& groups, CudaCo
           .chunks = chunks(c, groups),
           .seed = c.seed,
           .device = c.device,
-          .cuda = cuda};
+          .cuda = cuda,
+          .deterministic = c.deterministic};
 }
 
 /// Micro-batches that are on a GPU at once: those of a step, or the one of an evaluation.

@@ -29,7 +29,8 @@ struct EngineConfig {
   bool copies_to_save = false;  // checkpoints are written from a copy of the state, which whoever saves makes
   uint64_t seed = 0;
   Device device = kCpu;
-  CudaOptions gpu;  // where device is one
+  bool deterministic = false;  // see TrainConfig
+  CudaOptions gpu;             // where device is one
 
   int64_t tokens() const { return micro_batch_size * sequence_length; }
 };

@@ -112,7 +112,7 @@ TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
   c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
   c.model.max_position_embeddings = c.sequence_length = 128;
   c.precision.param_dtype = DType::bf16;
-  c.gpu.deterministic = true;
+  c.deterministic = true;
   SingleGroup single;
   ThreadPool pool(2);
   const testing::TokenBatches data(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);

@@ -2,6 +2,9 @@
 // everything else (f32, windows, packed or offset segments, dropout, a key-value cache) to kernels of our own.
 #pragma once
 
+#include <algorithm>
+
+#include "base/numeric.h"
 #include "ops/attention.h"
 #include "ops/kernel_args.h"
 
@@ -24,6 +27,8 @@ inline EqualSequences equal_sequences(const AttentionArgs& args, int64_t query_r
   return {static_cast<int64_t>(args.segments.size()), length};
 }
 
+/// More than this is not spent to make cuDNN's backward deterministic: then our own kernels do it.
+constexpr int64_t kMostDeterministicBytes = int64_t{8} << 30;
 constexpr int64_t kCudnnWorkspace = int64_t{32} << 20;  // bytes for what cuDNN needs beyond the sums below
 
 /// Bytes of scratch that a call may take. They depend on shapes only, never on what is installed, so that a plan made
@@ -33,11 +38,16 @@ inline int64_t attention_forward_scratch(const Tensor& q, const AttentionArgs& a
   return static_cast<int64_t>(args.segments.size() * sizeof(Segment)) + 2 * kAlignment +
          q.size(0) * q.size(1) * dtype_size(DType::f32) + (q.dtype == DType::f32 ? 0 : kCudnnWorkspace);
 }
-inline int64_t attention_backward_scratch(const Tensor& q, const Tensor& k, const AttentionArgs& args) {
+inline int64_t attention_backward_scratch(const Tensor& q, const Tensor& k, const AttentionArgs& args,
+                                          bool deterministic) {
   const int64_t common = attention_forward_scratch(q, args);
   if (q.dtype == DType::f32) return common;
   const int64_t shared = q.size(1) == k.size(1) ? 0 : 2 * q.numel() * dtype_size(q.dtype);
-  return common + (q.numel() + q.size(0) * q.size(1)) * dtype_size(DType::f32) + shared;
+  const int64_t dq = q.numel() * dtype_size(DType::f32), delta = q.size(0) * q.size(1) * dtype_size(DType::f32);
+  // Deterministic, cuDNN keeps dq apart for each of its tiles of 128 keys, and adds them in order.
+  const int64_t length = args.segments.empty() ? 0 : args.segments[0].k_len;
+  const int64_t tiles = deterministic ? std::max<int64_t>(1, ceil_div(length, 128)) : 1;
+  return common + std::min(tiles * dq, std::max(dq, kMostDeterministicBytes)) + delta + shared;
 }
 
 void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,

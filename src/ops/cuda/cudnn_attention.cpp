@@ -168,7 +168,7 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
     Builder b(attention, sequences, g.q.dtype);
     auto options = fe::graph::SDPA_backward_attributes().set_name("backward").set_attn_scale(args.scale);
     options.set_causal_mask(true);
-    if (ctx.cuda->options().deterministic) options.set_deterministic_algorithm(true);
+    if (ctx.deterministic) options.set_deterministic_algorithm(true);
     const auto outputs =
         b.graph().sdpa_backward(b.input("q", kQ, g.q), b.input("k", kK, g.k), b.input("v", kV, g.v),
                                 b.input("o", kO, g.o), b.input("do", kDo, g.d_o), b.stats_input(stats), options);

@@ -23,7 +23,7 @@ constexpr float kClearlyFaster = 0.98F;
 /// Where tuning outlives the process: a file for each kind of GPU and version of the library.
 std::string tuning_path(const CudaContext& context) {
   const CudaOptions& options = context.options();
-  if (options.cache_folder.empty() || options.deterministic) return "";
+  if (options.cache_folder.empty()) return "";
   std::string name = cat(cuda_device_name(context.index()), " ", blas_name(), " products.json");
   for (char& c : name)
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.') c = '_';
@@ -36,7 +36,7 @@ struct MatmulState final : CudaState {
   std::map<ProductKey, Prepared> prepared;
   TuningFile tuning;
   bool tf32 = false;
-  bool warm = false;  // the GPU is as hot as it gets in training
+  bool warm = false;  // the GPU has been at work for a while
 };
 
 MatmulState& state_of(CudaContext& context) {
@@ -107,8 +107,8 @@ void tune(Ctx& ctx, const Call& call, const std::vector<cublasLtMatmulAlgo_t>& a
   p.algorithm = fastest(call, p, all);
   if (side_of_gelu(call.options) == nullptr) return;
   const auto product = [&] { run(call, p, p.algorithm, call.c.data); };
-  const float together = milliseconds_under_load(*ctx.cuda, product);
-  const float apart = milliseconds_under_load(*ctx.cuda, [&] { matmul_apart(ctx, call); });
+  const float together = milliseconds(*ctx.cuda, product);
+  const float apart = milliseconds(*ctx.cuda, [&] { matmul_apart(ctx, call); });
   if (apart < kClearlyFaster * together) p.way = Way::apart;
 }
 
@@ -126,7 +126,7 @@ Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
   if (all.empty()) return p;
   p.algorithm = all[0];
   const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
-  if (flops < kTunedFlops || ctx.cuda->options().deterministic) return p;
+  if (flops < kTunedFlops || ctx.deterministic) return p;
   const std::string name = text_of(key);
   if (recall(state.tuning, name, call, p)) return p;
   p.way = Way::library;

@@ -7,13 +7,10 @@
 namespace trireme::cuda {
 namespace {
 
-constexpr int kShortRuns = 3;      // of a first look
+constexpr int kRuns = 3;           // timed together
 constexpr float kHopeless = 1.3F;  // times the best of the first look: not looked at again
-constexpr float kSettling = 12;    // milliseconds until the clock has settled, and
-constexpr float kTimed = 20;       // those that are timed then
-constexpr float kWarmingUp = 250;  // before the first of all
-constexpr int kRounds = 2;         // forth and back, so that a drift of the clock cancels
-constexpr int kMostRuns = 2000;    // of one stretch of time
+constexpr int kRounds = 2;         // after the first look, forth and back, so that a drift of the clock cancels
+constexpr float kWarmUp = 250;     // milliseconds before the first of all
 constexpr float kClearlyFaster = 0.99F;
 
 /// Events around a run of calls.
@@ -46,15 +43,6 @@ class Stopwatch {
   cudaStream_t stream_;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
-
-/// As milliseconds_under_load; `guess`: about what it will be.
-template <class F>
-float settled(Stopwatch& watch, float guess, F f) {
-  const auto runs = [&](float ms) { return std::clamp(static_cast<int>(ms / std::max(guess, 1e-3F)), 2, kMostRuns); };
-  const int settling = runs(kSettling);
-  for (int i = 0; i < settling; ++i) f();
-  return watch.time(runs(kTimed), f);
-}
 
 /// A copy of what c holds, rows and the gaps between them, or null where there is no room.
 class CopyOf {
@@ -91,7 +79,7 @@ std::vector<Entrant> entrants(const Call& call, const Prepared& p, const std::ve
   float best = std::numeric_limits<float>::infinity();
   for (const cublasLtMatmulAlgo_t& algorithm : all) {
     if (run(call, p, algorithm, to) != CUBLAS_STATUS_SUCCESS) continue;
-    out.push_back({&algorithm, watch.time(kShortRuns, [&] { run(call, p, algorithm, to); })});
+    out.push_back({&algorithm, watch.time(kRuns, [&] { run(call, p, algorithm, to); })});
     best = std::min(best, out.back().look);
   }
   std::erase_if(out, [&](const Entrant& e) { return e.look > kHopeless * best; });
@@ -100,17 +88,17 @@ std::vector<Entrant> entrants(const Call& call, const Prepared& p, const std::ve
 
 }  // namespace
 
-float milliseconds_under_load(CudaContext& context, const std::function<void()>& f) {
+float milliseconds(CudaContext& context, const std::function<void()>& f) {
   Stopwatch watch(context.stream());
   f();
-  return settled(watch, watch.time(kShortRuns, f), f);
+  return watch.time(kRuns, f);
 }
 
 void warm_up(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm) {
   Stopwatch watch(call.context.stream());
   const auto product = [&] { run(call, p, algorithm, call.c.data); };
-  const float one = watch.time(kShortRuns, product);
-  watch.time(std::clamp(static_cast<int>(kWarmingUp / std::max(one, 1e-3F)), 1, 10 * kMostRuns), product);
+  const float one = watch.time(kRuns, product);
+  watch.time(std::clamp(static_cast<int>(kWarmUp / std::max(one, 1e-2F)), 1, 10000), product);
 }
 
 cublasLtMatmulAlgo_t fastest(const Call& call, const Prepared& p, const std::vector<cublasLtMatmulAlgo_t>& all) {
@@ -127,7 +115,7 @@ cublasLtMatmulAlgo_t fastest(const Call& call, const Prepared& p, const std::vec
   if (left.empty()) return all[0];
   if (left.size() == 1) return *left[0].algorithm;
   for (int round = 0; round < kRounds; ++round) {
-    for (Entrant& e : left) e.total += settled(watch, e.look, [&] { run(call, p, *e.algorithm, to); });
+    for (Entrant& e : left) e.total += watch.time(kRuns, [&] { run(call, p, *e.algorithm, to); });
     std::reverse(left.begin(), left.end());
   }
   const Entrant* best = &left[0];
