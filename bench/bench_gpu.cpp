@@ -115,8 +115,10 @@ void run_ours(const BenchOptions& o, Contestant& ours) {
   if (o.profile) print_profile(engine, training);
 }
 
-Json row_of(const BenchOptions& o, Contestant& c, const Json& ours) {
-  std::sort(c.times.begin(), c.times.end());
+double middle(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+
+/// The times of both are sorted.
+Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) {
   const auto at = [&](size_t part) { return c.times[c.times.size() * part / 10]; };
   const double tokens = static_cast<double>(o.micro_batch * o.length * o.micro_batches);
   Json row = Json::object();
@@ -136,8 +138,12 @@ Json row_of(const BenchOptions& o, Contestant& c, const Json& ours) {
   row["ms_p50"] = at(5);
   row["ms_p90"] = at(9);
   row["steps"] = static_cast<int64_t>(c.times.size());
-  row["mfu_causal"] = 1e3 * ours.at("mfu_flops").as_real() / at(5) / kPeakFlops;
-  row["gemm_tflops_of_run"] = ours.at("gemm_tflops_of_run");
+  const double flops = ours.facts.at("mfu_flops").as_real();
+  row["mfu_causal"] = 1e3 * flops / at(5) / kPeakFlops;
+  const double rate = ours.facts.at("gemm_tflops_of_run").as_real();
+  row["gemm_tflops_of_run"] = rate;
+  row["share_of_gemm_rate"] = 1e-9 * flops / at(5) / rate;
+  if (&c != &ours) row["speedup_of_trireme"] = at(5) / middle(ours.times);
   for (const char* key : {"plan_gib", "peak_memory_gib", "loss"})
     if (const Json* value = c.facts.find(key)) row[key] = *value;
   return row;
@@ -158,7 +164,8 @@ int run(const BenchOptions& o) {
   }
   for (Contestant* c : {&ours, &theirs}) {
     if (c->times.empty()) continue;
-    put_rows({row_of(o, *c, ours.facts)}, o.out);
+    std::sort(c->times.begin(), c->times.end());
+    put_rows({row_of(o, *c, ours)}, o.out);
   }
   return kDone;
 }
