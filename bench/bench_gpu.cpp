@@ -115,8 +115,6 @@ void run_ours(const BenchOptions& o, Contestant& ours) {
   if (o.profile) print_profile(engine, training);
 }
 
-double middle(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
-
 /// The times of both are sorted.
 Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) {
   const auto at = [&](size_t part) { return c.times[c.times.size() * part / 10]; };
@@ -143,7 +141,7 @@ Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) 
   const double rate = ours.facts.at("gemm_tflops_of_run").as_real();
   row["gemm_tflops_of_run"] = rate;
   row["share_of_gemm_rate"] = 1e-9 * flops / at(5) / rate;
-  if (&c != &ours) row["speedup_of_trireme"] = at(5) / middle(ours.times);
+  if (&c != &ours) row["speedup_of_trireme"] = at(5) / median(ours.times);
   for (const char* key : {"plan_gib", "peak_memory_gib", "loss"})
     if (const Json* value = c.facts.find(key)) row[key] = *value;
   return row;

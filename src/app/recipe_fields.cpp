@@ -94,6 +94,8 @@ void add_training(Fields& out, RunConfig& c) {
   out.push_back(real_field("optimizer.eps", o.eps, above(0), "Added to the root of the second moment."));
   out.push_back(
       real_field("optimizer.weight_decay", o.weight_decay, at_least(0), "Decoupled weight decay, on matrices only."));
+  out.push_back(choice_field("optimizer.moments", o.moments, kMomentsNames,
+                             "How the two moments are kept; in bfloat16 and 8bit rounded up or down by chance."));
   out.push_back(real_field("optimizer.clip_grad_norm", o.clip_grad_norm, at_least(0),
                            "Largest global norm of the gradient; 0: no clipping."));
   ScheduleConfig& s = c.schedule;
@@ -125,6 +127,11 @@ void add_layout(Fields& out, RunConfig& c) {
   out.push_back(choice_field("precision.param_dtype", c.precision.param_dtype, kParamDtypes,
                              "Storage of parameters and activations; sums are always float32."));
   PrecisionConfig& s = c.precision;
+  out.push_back(
+      choice_field("precision.master", s.master, kMasterNames,
+                   "What updates of 16-bit parameters are added to: float32 copies; bfloat16 only: remainder, "
+                   "the 16 bits that make the parameters such copies, or none, parameters that are rounded up "
+                   "or down by chance."));
   out.push_back(real_field("precision.loss_scale", s.loss_scale, at_least(0),
                            "float16: factor on the loss, so that small gradients are not lost; 0: found in training."));
   out.push_back(integer_field("precision.initial_scale_power", s.initial_scale_power, {0, 32},

@@ -76,9 +76,21 @@ void check_precision(Problems& problems, const RunConfig& c) {
   const PrecisionConfig& p = c.precision;
   PrecisionConfig unscaled;
   unscaled.param_dtype = p.param_dtype;
+  unscaled.master = p.master;
   if (p.param_dtype != DType::f16 && !(p == unscaled)) {
     add(problems, "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16 only; ",
         dtype_name(p.param_dtype), " has the range of float32 and needs none");
+  }
+  if (p.master != Master::float32 && p.param_dtype != DType::bf16) {
+    add(problems, "precision.master: ", kMasterNames[static_cast<size_t>(p.master)],
+        " is for precision.param_dtype: bfloat16 only: ",
+        p.param_dtype == DType::f32 ? "float32 parameters are their own masters"
+                                    : "float16 is no float32 cut short, and updates fall below its smallest numbers");
+  }
+  if (c.optimizer.moments == Moments::eight_bit && c.optimizer.eps < 1e-12) {
+    add(problems, "optimizer.eps (", number(c.optimizer.eps),
+        ") is too small for optimizer.moments: 8bit, where roots "
+        "of second moments below 1.4e-14 become 0 and updates are divided by eps alone; make it 1e-12 or more");
   }
   const double first = std::exp2(static_cast<double>(p.initial_scale_power));
   if (p.loss_scale == 0 && p.min_loss_scale > first) {

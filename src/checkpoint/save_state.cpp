@@ -170,8 +170,7 @@ SavedCheckpoint save_state(const std::string& run_dir, int64_t step, const RankS
   CheckpointContent content;
   content.weights = exchange.run(memory);
   for (const StatePiece& piece : state.optimizer)
-    for (const PieceBox& part : boxes_of(piece))
-      content.optimizer.push_back(named_box(state_name(piece), part.view, piece.param->spec.shape, part.box));
+    for (const PieceBox& part : boxes_of(piece)) content.optimizer.push_back(named_state(piece, part));
   content.config = state.model->to_json();
   content.trainer_state = state.trainer_state;
   content.info = state.info;
@@ -183,7 +182,9 @@ SavedCheckpoint save_state(const std::string& run_dir, int64_t step, const RankS
 int64_t copy_bytes(const RankState& state) {
   int64_t sum = 0;
   for (const auto* pieces : {&state.weights, &state.optimizer})
-    for (const StatePiece& piece : *pieces) sum += round_up(piece.values.bytes(), kAlignment);
+    for (const StatePiece& piece : *pieces)
+      for (const Tensor* t : {&piece.values, &piece.companion})
+        sum += t->defined() ? round_up(t->bytes(), kAlignment) : 0;
   return sum;
 }
 
@@ -207,14 +208,16 @@ void BackgroundSave::copy_pieces(RankState& state, ThreadPool& pool) {
   std::vector<Copy> copies;
   int64_t offset = 0;
   for (auto* pieces : {&state.weights, &state.optimizer})
-    for (StatePiece& piece : *pieces) {
-      const Tensor to = copy_.view(piece.values.dtype, piece.values.shape, offset);
-      for (int64_t at = 0; at < to.bytes(); at += kChunk)
-        copies.push_back({to.as<std::byte>() + at, piece.values.device, piece.values.as<const std::byte>() + at,
-                          std::min(kChunk, to.bytes() - at)});
-      offset += round_up(to.bytes(), kAlignment);
-      piece.values = to;
-    }
+    for (StatePiece& piece : *pieces)
+      for (Tensor* from : {&piece.values, &piece.companion}) {
+        if (!from->defined()) continue;
+        const Tensor to = copy_.view(from->dtype, from->shape, offset);
+        for (int64_t at = 0; at < to.bytes(); at += kChunk)
+          copies.push_back({to.as<std::byte>() + at, from->device, from->as<const std::byte>() + at,
+                            std::min(kChunk, to.bytes() - at)});
+        offset += round_up(to.bytes(), kAlignment);
+        *from = to;
+      }
   pool.parallel_for(static_cast<int64_t>(copies.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const Copy& c = copies[static_cast<size_t>(i)];

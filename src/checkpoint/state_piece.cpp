@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "checkpoint/model_io.h"
 #include "models/names.h"
+#include "tensor/buffer.h"
 
 namespace trireme {
 namespace {
@@ -24,7 +25,8 @@ void cut(std::vector<PieceBox>& out, const StatePiece& piece, const Box& local) 
       Tensor view = piece.values.slice(0, first, first + (shared.rows - 1) * width + shared.cols);
       view.shape = param.local_shape.rank > 1 ? Shape{shared.rows, shared.cols} : Shape{shared.rows};
       view.strides = {param.local_shape.rank > 1 ? width : 1, 1};
-      out.push_back({{part.row + shared.row - row, shared.rows, part.col + shared.col - col, shared.cols}, view});
+      out.push_back(
+          {{part.row + shared.row - row, shared.rows, part.col + shared.col - col, shared.cols}, view, first});
     }
     (by_columns ? col : row) += by_columns ? part.cols : part.rows;
   }
@@ -62,8 +64,24 @@ void read_weights(const Checkpoint& from, const ModelConfig& config, const Param
         read_box(part.view, part.box, disk, checked_shape(disk, from.weight(disk.name)));
 }
 
+NamedTensor named_state(const StatePiece& piece, const PieceBox& part) {
+  if (piece.code == StateCode::plain) return named_box(state_name(piece), part.view, piece.param->spec.shape, part.box);
+  CHECK(part.view.contiguous(), state_name(piece), ": codes of several boxes");
+  const auto fill = [piece, first = part.first, cols = part.box.cols](Tensor out, int64_t row) {
+    decode_state(out.f32(), piece.coded(), first + row * cols, out.numel());
+  };
+  return {state_name(piece), DType::f32, piece.param->spec.shape, part.box, fill};
+}
+
 void read_optimizer(const Checkpoint& from, std::span<const StatePiece> pieces) {
   for (const StatePiece& piece : pieces) {
+    if (piece.code != StateCode::plain) {
+      const Buffer memory("values of coded state", kCpu, piece.values.numel() * dtype_size(DType::f32));
+      StatePiece plain{piece.param, piece.kind, piece.begin, memory.view(DType::f32, piece.values.shape)};
+      read_optimizer(from, std::span(&plain, 1));
+      encode_state(piece.coded(), plain.values.f32());
+      continue;
+    }
     const StoredTensor& stored = from.optimizer(state_name(piece));
     if (!(stored.shape == piece.param->spec.shape))
       throw IoError(cat(stored.file, ": tensor ", stored.name, ": expected shape ", piece.param->spec.shape.str(),

@@ -13,13 +13,22 @@ namespace trireme {
 enum class OptimizerKind : uint8_t { adamw };
 constexpr std::array<std::string_view, 1> kOptimizerNames = {"adamw"};
 
+/// How the two moments are kept.
+enum class Moments : uint8_t {
+  float32,
+  bfloat16,  // rounded up or down by chance
+  eight_bit  // shares of the largest of kCodeBlock, rounded likewise
+};
+constexpr std::array<std::string_view, 3> kMomentsNames = {"float32", "bfloat16", "8bit"};
+
 struct OptimizerConfig {
   OptimizerKind name = OptimizerKind::adamw;
   double lr = 3e-4;                           // peak learning rate
   std::array<double, 2> betas = {0.9, 0.95};  // decay of the first and the second moment
   double eps = 1e-8;                          // added to the root of the second moment
   double weight_decay = 0.1;                  // decoupled; matrices only
-  double clip_grad_norm = 1.0;                // largest global gradient norm; 0: no clipping
+  Moments moments = Moments::float32;
+  double clip_grad_norm = 1.0;  // largest global gradient norm; 0: no clipping
 
   bool operator==(const OptimizerConfig&) const = default;
 };
@@ -37,9 +46,18 @@ struct ScheduleConfig {
   bool operator==(const ScheduleConfig&) const = default;
 };
 
+/// How parameters that are stored in 16 bits are kept for updates.
+enum class Master : uint8_t {
+  float32,    // an f32 beside each
+  remainder,  // bfloat16: the 16 bits that it lacks of an f32 beside each
+  none        // bfloat16: by themselves, rounded up or down by chance
+};
+constexpr std::array<std::string_view, 3> kMasterNames = {"float32", "remainder", "none"};
+
 /// The loss scaling of float16 runs has the keys and defaults of DeepSpeed's "fp16" section.
 struct PrecisionConfig {
   DType param_dtype = DType::f32;       // storage of parameters and activations; sums are always f32
+  Master master = Master::float32;      // float32 parameters have none
   double loss_scale = 0;                // float16: factor on the loss; 0: found while training
   int64_t initial_scale_power = 16;     // the first factor so found is 2 to this power
   int64_t loss_scale_window = 1000;     // steps without overflow after which it is doubled

@@ -101,7 +101,7 @@ auto with_planned_batch(const EngineConfig& c, const Groups& groups, Fn fn) {
 /// Bytes of the copy from which a checkpoint of this rank is written.
 int64_t planned_copy(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups) {
   const ParamStore params(model.params, layout, c.precision.param_dtype, kMeta, *groups.dp_cp);
-  const AdamW optimizer(layout, c.precision.param_dtype, kMeta, c.optimizer);
+  const AdamW optimizer(layout, c.precision, c.optimizer, c.seed, kMeta);
   return copy_bytes(rank_state(layout, params, optimizer, groups.tp->rank()));
 }
 
@@ -113,7 +113,7 @@ MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const Engin
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
   plan.gradients = step.gradient_bytes;
-  if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision.param_dtype, kMeta, c.optimizer).bytes();
+  if (c.micro_batches > 0) plan.optimizer = AdamW(layout, c.precision, c.optimizer, c.seed, kMeta).bytes();
   plan.batches = make_dealer(c, groups, kMeta).bytes();
   if (c.copies_to_save && c.micro_batches > 0) plan.save_copy = planned_copy(model, layout, c, groups);
   if (c.device != kCpu) plan.batches += make_device_batches(c, groups, kMeta).bytes();
@@ -167,7 +167,7 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
   params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp, groups.fetch);
   if (config.micro_batches > 0) {
     grads_.emplace(model_.params, *layout_, config.device, groups);
-    optimizer_.emplace(*layout_, config.precision.param_dtype, config.device, config.optimizer);
+    optimizer_.emplace(*layout_, config.precision, config.optimizer, config.seed, config.device);
   }
   dealer_.emplace(make_dealer(config, groups, kCpu));
   batches_ = make_device_batches(config, groups, config.device);

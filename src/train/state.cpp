@@ -22,9 +22,10 @@ std::vector<StatePiece> weights_in(const ModelLayout& layout, const ParamStore& 
   return pieces;
 }
 
-std::vector<StatePiece> optimizer_pieces(const AdamW& optimizer) {
+std::vector<StatePiece> optimizer_pieces(const AdamW& optimizer, const ParamStore& params) {
   std::vector<StatePiece> pieces;
-  for (const AdamW::Piece& p : optimizer.pieces()) pieces.push_back({p.param, p.kind, p.param_begin, p.values});
+  for (const AdamW::Piece& p : optimizer.pieces(params))
+    pieces.push_back({p.param, p.kind, p.param_begin, p.state.values, p.state.code, p.state.companion});
   return pieces;
 }
 
@@ -32,8 +33,14 @@ std::vector<StatePiece> optimizer_pieces(const AdamW& optimizer) {
 void add_shared(std::vector<StatePiece>& out, const StatePiece& piece, const StatePiece& owned) {
   const int64_t begin = std::max(piece.begin, owned.begin);
   const int64_t end = std::min(piece.begin + piece.values.numel(), owned.begin + owned.values.numel());
-  if (begin < end)
-    out.push_back({piece.param, piece.kind, begin, piece.values.slice(0, begin - piece.begin, end - piece.begin)});
+  if (begin >= end) return;
+  StatePiece part = piece;
+  part.begin = begin;
+  part.values = piece.values.slice(0, begin - piece.begin, end - piece.begin);
+  part.in_run = begin - piece.begin;
+  if (piece.code == StateCode::joined)
+    part.companion = piece.companion.slice(0, begin - piece.begin, end - piece.begin);
+  out.push_back(part);
 }
 
 }  // namespace
@@ -43,7 +50,7 @@ RankState rank_state(const ModelLayout& layout, const ParamStore& params, const 
   // Ranks with the same parameters share them out by their ZeRO parts, also where nothing is sharded.
   state.weights = weights_in(layout, params, [&](int unit) { return layout.shard(unit); });
   std::erase_if(state.weights, [&](const StatePiece& p) { return !stands_for(p.param->spec, tp_rank); });
-  for (const StatePiece& piece : optimizer_pieces(optimizer))
+  for (const StatePiece& piece : optimizer_pieces(optimizer, params))
     for (const StatePiece& owned : state.weights)
       if (owned.param == piece.param) add_shared(state.optimizer, piece, owned);
   return state;
@@ -63,10 +70,11 @@ void restore_state(Engine& engine, const Checkpoint& checkpoint) {
                  weights_in(engine.layout(), engine.param_store(),
                             [&](int unit) { return engine.layout().optimizer_range(unit); }));
   });
-  engine.param_store().updated();
   engine.weights_changed();
   failpoint("restore.weights");
-  do_together(*engine.groups().world, [&] { read_optimizer(checkpoint, optimizer_pieces(engine.optimizer())); });
+  do_together(*engine.groups().world,
+              [&] { read_optimizer(checkpoint, optimizer_pieces(engine.optimizer(), engine.param_store())); });
+  engine.param_store().updated();
 }
 
 }  // namespace trireme

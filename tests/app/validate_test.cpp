@@ -56,6 +56,8 @@ TEST(Validate, EveryCrossRuleNamesItsKeys) {
       {"parallel.sequence_parallel=true", "parallel.sequence_parallel has no effect"},
       {"precision.loss_scale=128",
        "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16"},
+      {"precision.master=remainder", "precision.master: remainder is for precision.param_dtype: bfloat16 only"},
+      {"precision.master=none", "float32 parameters are their own masters"},
       {"model.n_head=7", "model.n_head is 7, which does not divide n_embd 768"},
       {"model.n_heads=7", "unknown key 'model.n_heads', did you mean 'n_head'?"},
       {"model.preset=gpt2-124", "unknown preset 'gpt2-124', did you mean 'gpt2-124m'?"},
@@ -97,6 +99,35 @@ TEST(Validate, NoamComparesTheFloorWithTheRealPeak) {
   EXPECT_EQ(refusal(config), "");
   config.schedule.min_lr = 4e-3;
   EXPECT_NE(refusal(config), "");
+}
+
+TEST(Validate, FewerBitsAreTakenWhereTheyWork) {
+  for (const char* dtype : {"bfloat16", "float16", "float32"}) {
+    for (const char* master : {"float32", "remainder", "none"}) {
+      RunConfig config = good();
+      apply_override(config, cat("precision.param_dtype=", dtype));
+      apply_override(config, cat("precision.master=", master));
+      apply_override(config, "optimizer.moments=8bit");
+      const bool fine = std::string(dtype) == "bfloat16" || std::string(master) == "float32";
+      EXPECT_EQ(refusal(config).empty(), fine) << dtype << ", " << master << ": " << refusal(config);
+    }
+  }
+  RunConfig config = good();
+  config.optimizer.moments = Moments::eight_bit;
+  config.optimizer.eps = 1e-15;
+  EXPECT_NE(refusal(config).find("optimizer.eps (1e-15) is too small for optimizer.moments: 8bit"), std::string::npos);
+}
+
+TEST(Validate, AFloat16RunScalesItsLossAsTheRecipeSays) {
+  RunConfig config = good();
+  apply_override(config, "precision.param_dtype=float16");
+  apply_override(config, "precision.initial_scale_power=3");
+  EXPECT_EQ(refusal(config), "");
+  apply_override(config, "precision.min_loss_scale=16");
+  EXPECT_NE(refusal(config).find("precision.min_loss_scale (16) is above the first loss scale, 2^3 = 8"),
+            std::string::npos);
+  apply_override(config, "precision.loss_scale=4");  // the others do not matter then
+  EXPECT_EQ(refusal(config), "");
 }
 
 TEST(Validate, AllBrokenRulesAreListedAtOnce) {

@@ -107,6 +107,49 @@ TEST_P(CudaSums, AdamWTakesTheCpusStepsBitForBit) {
   }
 }
 
+/// Every way to keep values and moments in fewer bits, at any address and cut by columns or not.
+TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
+  if (dtype() != DType::bf16) GTEST_SKIP() << "values in fewer bits are bf16";
+  struct Way {
+    bool has_master;
+    DType master, moments;
+  };
+  std::vector<Way> ways;
+  for (const DType moments : {DType::f32, DType::bf16, DType::u8})
+    for (const DType master : {DType::f32, DType::u16}) ways.push_back({true, master, moments});
+  for (const DType moments : {DType::f32, DType::bf16, DType::u8}) ways.push_back({false, DType::f32, moments});
+  for (const auto& [has_master, master_type, moments] : ways) {
+    for (const auto& [n, begin] : {std::pair{1, 0}, {1237, 0}, {1237, 1}, {5000, 4}, {70001, 3}}) {
+      SCOPED_TRACE(cat(has_master ? dtype_name(master_type) : "no", " master, ", dtype_name(moments), " moments, ", n,
+                       " from ", begin));
+      const int64_t size = n + begin, blocks = code_blocks(n);
+      const Doubles zeros(static_cast<size_t>(size)), start = random_values(size, 1);
+      Twin& param = same_type_twin(DType::bf16, {size}, start);
+      Twin& master = same_type_twin(master_type, {size}, master_type == DType::f32 ? param.got() : zeros);
+      Twin& m = same_type_twin(moments, {size}, zeros);
+      Twin& v = same_type_twin(moments, {size}, zeros);
+      Twin& m_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
+      Twin& v_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
+      Twin& grad = same_type_twin(DType::f32, {size}, random_values(size, 2));
+      run_both([&](const Side& on) {
+        const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
+        for (int step = 1; step <= 4; ++step) {
+          AdamWSlice s{Tensor(), piece(m), piece(v), piece(param), piece(grad), 0.1F};
+          if (has_master) s.master = piece(master);
+          if (moments == DType::u8) s.m_scales = on(m_scales), s.v_scales = on(v_scales);
+          s.key = RandomKey::of(3, 4, static_cast<uint64_t>(step));
+          s.positions = {.first = 11};
+          if (step % 2 == 0) s.positions = {.first = 11, .column = 2, .width = 37, .stride = 101};
+          adamw_update(on.ctx, s, arguments(step));
+        }
+      });
+      EXPECT_TRUE(param.same_bits() && master.same_bits() && m.same_bits() && v.same_bits());
+      EXPECT_TRUE(m_scales.same_bits() && v_scales.same_bits());
+      forget();
+    }
+  }
+}
+
 TEST_P(CudaSums, AdamWTakesManySlicesInOneCall) {
   std::vector<const Twin*> twins;
   for (int64_t i = 0; i < 130; ++i) {  // more than one launch takes

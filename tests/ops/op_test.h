@@ -24,6 +24,8 @@ inline double read_element(const Tensor& t, int64_t offset) {
     case DType::f16: return to_float(t.as<f16_t>()[offset]);
     case DType::i32: return t.as<int32_t>()[offset];
     case DType::i64: return static_cast<double>(t.as<int64_t>()[offset]);
+    case DType::u8: return t.as<uint8_t>()[offset];
+    case DType::u16: return t.as<uint16_t>()[offset];
     default: throw Bug("no such test tensor");
   }
 }
@@ -35,6 +37,8 @@ inline void write_element(const Tensor& t, int64_t offset, double value) {
     case DType::f16: t.as<f16_t>()[offset] = to_f16(static_cast<float>(value)); break;
     case DType::i32: t.as<int32_t>()[offset] = static_cast<int32_t>(value); break;
     case DType::i64: t.as<int64_t>()[offset] = static_cast<int64_t>(value); break;
+    case DType::u8: t.as<uint8_t>()[offset] = static_cast<uint8_t>(value); break;
+    case DType::u16: t.as<uint16_t>()[offset] = static_cast<uint16_t>(value); break;
     default: throw Bug("no such test tensor");
   }
 }

@@ -54,7 +54,9 @@ TEST_P(AdamW, TenStepsMatchTheDoubleReference) {
   expect_close(p.values(), want.p, 10 * dtype_epsilon(DType::f32), 1e-8, "p");
   expect_close(m.values(), want.m, 20 * dtype_epsilon(DType::f32), 1e-8, "m");
   expect_close(v.values(), want.v, 20 * dtype_epsilon(DType::f32), 1e-12, "v");
-  const Owned rounded(GetParam(), {n}, p.values());
+  Owned rounded(GetParam(), {n}, p.values());
+  if (GetParam() == DType::bf16)  // ties away from zero
+    for (int64_t i = 0; i < n; ++i) rounded.t.as<bf16_t>()[i] = high_half(p.t.f32()[i]);
   EXPECT_TRUE(param.same_bits(rounded));
 }
 

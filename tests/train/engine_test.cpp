@@ -145,14 +145,14 @@ TEST_F(EngineTest, SixteenBitParametersLearnLikeFloat32) {
 
       // Weights are the masters, rounded; and the masters hold more than the weights do.
       int64_t masters = 0, finer = 0;
-      for (const AdamW::Piece& piece : engine.optimizer().pieces()) {
+      for (const AdamW::Piece& piece : engine.optimizer().pieces(engine.param_store())) {
         if (std::string(piece.kind) != "master") continue;
-        masters += piece.values.numel();
-        for (int64_t i = 0; i < piece.values.numel(); ++i) {
-          const float master = piece.values.f32()[i];
+        masters += piece.state.values.numel();
+        for (int64_t i = 0; i < piece.state.values.numel(); ++i) {
+          const float master = piece.state.values.f32()[i];
           const Tensor& w = piece.param->value;
           const float weight = dtype == DType::bf16 ? to_float(w.as<bf16_t>()[i]) : to_float(w.as<f16_t>()[i]);
-          ASSERT_EQ(weight, dtype == DType::bf16 ? to_float(to_bf16(master)) : to_float(to_f16(master)))
+          ASSERT_EQ(weight, dtype == DType::bf16 ? to_float(high_half(master)) : to_float(to_f16(master)))
               << piece.param->spec.name;
           finer += master != weight ? 1 : 0;
         }

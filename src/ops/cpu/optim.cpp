@@ -1,19 +1,24 @@
-// AdamW in one pass over memory: every state is read and written once.
+// AdamW in one pass over memory: every state is read and written once, and worked on in f32 by chunks.
 #include "ops/cpu/optim.h"
 
 #include <cmath>
+#include <cstring>
 
+#include "base/numeric.h"
 #include "ops/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/cpu/optim.cpp"
 #include "hwy/foreach_target.h"  // first: it includes this file once per instruction set
 
+#include "ops/cpu/philox-inl.h"
 #include "ops/cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace trireme::cpu::HWY_NAMESPACE {
 namespace {
+
+static_assert(kChunk % kCodeBlock == 0);
 
 struct Coefficients {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, grad_scale, decay, step, inverse_root2, eps;
@@ -46,22 +51,119 @@ HWY_INLINE void update(float* master, float* m, float* v, const float* grad, int
   });
 }
 
+/// Elements [at, at + n) of a slice, n <= kChunk.
+struct Chunk {
+  const AdamWSlice& slice;
+  int64_t at, n;
+
+  bool has_f32_master() const { return slice.master.defined() && slice.master.dtype == DType::f32; }
+  bool by_chance() const { return !slice.master.defined() || slice.m.dtype != DType::f32; }
+  bf16_t* halves() const { return slice.param.as<bf16_t>() + at; }
+};
+
+/// The random bits of the chunk's elements.
+HWY_INLINE void draw(const Chunk& c, RoundingBits* bits) {
+  alignas(64) uint32_t words[2 * kChunk + 2 + kPhiloxMargin];
+  const ElementPositions& positions = c.slice.positions;
+  for (int64_t i = 0; i < c.n;) {  // runs of elements that lie one after the other
+    const int64_t left =
+        positions.width == 0 ? c.n - i : positions.width - (positions.column + c.at + i) % positions.width;
+    const int64_t count = std::min(left, c.n - i);
+    const auto first = static_cast<uint64_t>(positions.of(c.at + i));
+    draw_words(c.slice.key, 0, first / 2, 2 * (count + 1), words);
+    std::memcpy(bits + i, words + 2 * (first % 2), static_cast<size_t>(count) * sizeof(RoundingBits));
+    i += count;
+  }
+}
+
+HWY_INLINE float* load_value(const Chunk& c, float* buffer) {
+  if (c.has_f32_master()) return c.slice.master.f32() + c.at;
+  const bf16_t* high = c.halves();
+  if (!c.slice.master.defined()) {
+    widen(high, buffer, c.n);
+    return buffer;
+  }
+  const uint16_t* low = c.slice.master.as<uint16_t>() + c.at;
+  for (int64_t i = 0; i < c.n; ++i) buffer[i] = join_halves(high[i], low[i]);
+  return buffer;
+}
+
+HWY_INLINE void store_value(const Chunk& c, const float* value, const RoundingBits* bits) {
+  const Tensor& param = c.slice.param;
+  if (!param.defined()) return;
+  if (param.dtype == DType::f32) {
+    std::copy_n(value, c.n, param.f32() + c.at);
+  } else if (param.dtype == DType::f16) {
+    narrow(value, param.as<f16_t>() + c.at, c.n);
+  } else if (!c.slice.master.defined()) {
+    for (int64_t i = 0; i < c.n; ++i) c.halves()[i] = stochastic_bf16(value[i], bits[i].param());
+  } else {
+    for (int64_t i = 0; i < c.n; ++i) c.halves()[i] = high_half(value[i]);
+  }
+  if (c.slice.master.defined() && c.slice.master.dtype == DType::u16)
+    for (int64_t i = 0; i < c.n; ++i) c.slice.master.as<uint16_t>()[c.at + i] = low_half(value[i]);
+}
+
+/// m (of the chunk's slice) or v, as `kRoot` says.
+template <bool kRoot>
+HWY_INLINE float* load_moment(const Chunk& c, const Tensor& t, const Tensor& scales, float* buffer) {
+  if (t.dtype == DType::f32) return t.f32() + c.at;
+  if (t.dtype == DType::bf16) {
+    widen(t.as<bf16_t>() + c.at, buffer, c.n);
+    return buffer;
+  }
+  const uint8_t* codes = t.as<uint8_t>() + c.at;
+  for (int64_t i = 0; i < c.n; ++i) {
+    const float scale = scales.f32()[(c.at + i) / kCodeBlock];
+    const float share = kRoot ? decode_root(codes[i], scale) : decode_moment(codes[i], scale);
+    buffer[i] = kRoot ? share * share : share;
+  }
+  return buffer;
+}
+
+template <bool kRoot>
+HWY_INLINE void store_moment(const Chunk& c, const Tensor& t, const Tensor& scales, float* value,
+                             const RoundingBits* bits) {
+  if (t.dtype == DType::f32) return;
+  const auto chance = [bits](int64_t i) { return kRoot ? bits[i].v() : bits[i].m(); };
+  if (t.dtype == DType::bf16) {
+    bf16_t* to = t.as<bf16_t>() + c.at;
+    for (int64_t i = 0; i < c.n; ++i) to[i] = stochastic_bf16(value[i], chance(i) & 0xFFFF);
+    return;
+  }
+  for (int64_t begin = 0; begin < c.n; begin += kCodeBlock) {
+    const int64_t end = std::min(begin + kCodeBlock, c.n);
+    float largest = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      if (kRoot) value[i] = std::sqrt(value[i]);
+      largest = std::max(largest, std::fabs(value[i]));
+    }
+    const float scale = block_scale(largest, kRoot ? kLeastRoot : kLeastMoment);
+    scales.f32()[(c.at + begin) / kCodeBlock] = scale;
+    for (int64_t i = begin; i < end; ++i)
+      t.as<uint8_t>()[c.at + i] =
+          kRoot ? encode_root(value[i], scale, chance(i)) : encode_moment(value[i], scale, chance(i));
+  }
+}
+
 }  // namespace
 
-void update_slice(Ctx& ctx, const AdamWSlice& slice, const AdamWArgs& args) {
-  const Tensor &master = slice.master, &param = slice.param;
-  const Coefficients k = coefficients(args, slice.weight_decay);
-  const int64_t n = master.numel();
-  const Rows copy = param.defined() ? Rows(param.reshape({n})) : Rows();
-  parallel(ctx, n, kSerialElements, [&](int64_t begin, int64_t end) HWY_ATTR {
-    for (int64_t i = begin; i < end; i += kChunk) {
-      const int64_t count = std::min(kChunk, end - i);
-      update(master.f32() + i, slice.m.f32() + i, slice.v.f32() + i, slice.grad.f32() + i, count, k);
-      if (!param.defined()) continue;
-      if (copy.dtype == DType::f32)
-        std::copy_n(master.f32() + i, count, param.f32() + i);
-      else
-        store_row(copy, 0, i, count, master.f32() + i);
+void update_slice(Ctx& ctx, const AdamWSlice& s, const AdamWArgs& args) {
+  const Coefficients k = coefficients(args, s.weight_decay);
+  const int64_t n = s.grad.numel();
+  parallel(ctx, ceil_div(n, kChunk), kSerialElements / kChunk, [&](int64_t begin, int64_t end) HWY_ATTR {
+    alignas(64) float buffers[3][kChunk];
+    RoundingBits bits[kChunk];
+    for (int64_t i = begin; i < end; ++i) {
+      const Chunk chunk{s, i * kChunk, std::min(kChunk, n - i * kChunk)};
+      float* value = load_value(chunk, buffers[0]);
+      float* m = load_moment<false>(chunk, s.m, s.m_scales, buffers[1]);
+      float* v = load_moment<true>(chunk, s.v, s.v_scales, buffers[2]);
+      update(value, m, v, s.grad.f32() + chunk.at, chunk.n, k);
+      if (chunk.by_chance()) draw(chunk, bits);
+      store_value(chunk, value, bits);
+      store_moment<false>(chunk, s.m, s.m_scales, m, bits);
+      store_moment<true>(chunk, s.v, s.v_scales, v, bits);
     }
   });
 }
