@@ -32,11 +32,15 @@ ModelConfig long_qwen3(int64_t window = 0) {
 struct Subject {
   explicit Subject(const ModelConfig& c, Device where = kCpu)
       : config(c), device(where), plain(c, 17), folder(testing::write_model(dir.path(), c, plain)) {}
-  Decoder decoder(int sequences, int64_t capacity, DType dtype = DType::f32) {
-    Decoder d({.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity, .device = device},
-              pool);
-    d.load(WeightFiles(folder));
-    return d;
+  struct Loaded : Decoder {
+    Loaded(const DecoderConfig& c, ThreadPool& threads, const std::string& from) : Decoder(c, threads) {
+      load(WeightFiles(from));
+    }
+  };
+  Loaded decoder(int sequences, int64_t capacity, DType dtype = DType::f32) {
+    return {{.model = config, .param_dtype = dtype, .sequences = sequences, .capacity = capacity, .device = device},
+            pool,
+            folder};
   }
   std::vector<int32_t> prompt(int64_t length, uint64_t seed = 1) const {
     std::vector<int32_t> ids;
@@ -94,7 +98,7 @@ std::vector<Case> cases() {
 TEST_P(Decoding, FortyGreedyTokensEqualThoseWithoutACache) {
   Subject s(GetParam().model, {GetParam().device, 0});
   std::vector<int32_t> ids = s.prompt(5);
-  Decoder decoder = s.decoder(1, 45);
+  auto decoder = s.decoder(1, 45);
   Tensor logits = decoder.prefill(0, ids);
   for (int i = 0; i < 40; ++i) {
     const std::vector<float> expected = s.last_logits(ids);
@@ -112,7 +116,7 @@ TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
   Subject s(GetParam().model, {GetParam().device, 0});
   for (const int64_t length : {255, 256, 257, 600}) {
     const std::vector<int32_t> ids = s.prompt(length);
-    Decoder decoder = s.decoder(1, 610);
+    auto decoder = s.decoder(1, 610);
     EXPECT_LE(distance(decoder.prefill(0, ids).f32(), s.last_logits(ids)), kBound) << length;
   }
 }
@@ -154,7 +158,7 @@ TEST_P(Decoding, TensorAndPipelineRanksSayWhatOneProcessSays) {
 TEST_P(Decoding, APromptMayComeInParts) {
   Subject s(GetParam().model, {GetParam().device, 0});
   const std::vector<int32_t> ids = s.prompt(30);
-  Decoder decoder = s.decoder(2, 40);
+  auto decoder = s.decoder(2, 40);
   decoder.prefill(1, std::span(ids).first(7));
   decoder.prefill(1, std::span(ids).subspan(7, 1));
   EXPECT_LE(distance(decoder.prefill(1, std::span(ids).subspan(8)).f32(), s.last_logits(ids)), kBound);
@@ -163,7 +167,7 @@ TEST_P(Decoding, APromptMayComeInParts) {
 TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
   Subject s(GetParam().model, {GetParam().device, 0});
   constexpr int kSequences = 11;  // more rows than the products for few rows take
-  Decoder together = s.decoder(kSequences, 60);
+  auto together = s.decoder(kSequences, 60);
   std::vector<std::vector<int32_t>> ids;
   for (int i = 0; i < kSequences; ++i) {
     ids.push_back(s.prompt(1 + 3 * i, static_cast<uint64_t>(i)));
@@ -184,7 +188,7 @@ TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
   }
   for (int i = 0; i < kSequences; ++i) {
     std::vector<int32_t> alone = s.prompt(1 + 3 * i, static_cast<uint64_t>(i));
-    Decoder decoder = s.decoder(1, 60);
+    auto decoder = s.decoder(1, 60);
     Tensor logits = decoder.prefill(0, alone);
     const std::vector<int32_t>& expected = ids[static_cast<size_t>(i)];
     while (alone.size() < expected.size()) {
@@ -198,7 +202,7 @@ TEST_P(Decoding, SequencesSideBySideEqualEachAlone) {
 
 TEST_P(Decoding, AResetSlotForgets) {
   Subject s(GetParam().model, {GetParam().device, 0});
-  Decoder decoder = s.decoder(2, 50);
+  auto decoder = s.decoder(2, 50);
   decoder.prefill(0, s.prompt(50, 1));
   decoder.reset(0);
   EXPECT_EQ(decoder.length(0), 0);
@@ -209,7 +213,7 @@ TEST_P(Decoding, AResetSlotForgets) {
 TEST_P(Decoding, EveryLengthFitsThePlanInEveryPrecision) {
   Subject s(GetParam().model, {GetParam().device, 0});
   for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
-    Decoder decoder = s.decoder(3, 300, dtype);
+    auto decoder = s.decoder(3, 300, dtype);
     for (const int64_t length : {1, 2, 8, 9, 31, 33, 64, 100, 129, 200, 255, 256, 300}) {
       decoder.reset(2);
       const std::vector<int32_t> ids = s.prompt(length);
@@ -227,14 +231,14 @@ INSTANTIATE_TEST_SUITE_P(Decoder, Decoding, ::testing::ValuesIn(cases()), [](con
 TEST(Decoder, AWindowIsSeen) {
   Subject whole(long_qwen3()), windowed(long_qwen3(6));
   const std::vector<int32_t> ids = whole.prompt(30);
-  Decoder a = whole.decoder(1, 30), b = windowed.decoder(1, 30);
+  auto a = whole.decoder(1, 30), b = windowed.decoder(1, 30);
   EXPECT_GT(distance(a.prefill(0, ids).f32(), windowed.last_logits(ids)), 100 * kBound);
   EXPECT_LE(distance(b.prefill(0, ids).f32(), windowed.last_logits(ids)), kBound);
 }
 
 TEST(Decoder, MoreTokensThanItsCapacityAreABug) {
   Subject s(testing::tiny_gpt2());
-  Decoder decoder = s.decoder(1, 10);
+  auto decoder = s.decoder(1, 10);
   EXPECT_THROW(decoder.prefill(0, s.prompt(11)), Bug);
   EXPECT_THROW(decoder.prefill(0, {}), Bug);
 }

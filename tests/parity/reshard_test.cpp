@@ -18,25 +18,25 @@
 namespace trireme {
 namespace {
 
-using testing::GridCase, testing::GridShape, testing::TempDir;
+using testing::GridCase, testing::TempDir;
 
 constexpr int64_t kSamples = 1, kLength = 16;
 constexpr int kMicroBatches = 8;  // of all data ranks together
 constexpr double kLossBound = 64 * 0x1p-24;
 
 /// Seven blocks for eight virtual stages; heads for 8 tensor ranks; a vocabulary that nothing divides; shared matrices.
-GridShape grid_shape() {
+ModelConfig grid_model() {
   ModelConfig model = ModelConfig::from_json(Json::parse(
       R"({"model_type":"gpt2","vocab_size":53,"n_embd":16,"n_layer":7,"n_head":8,"n_positions":24,"n_inner":40})",
       "model of the pairs"));
   model.resid_pdrop = model.embd_pdrop = model.attn_pdrop = 0.1;
-  return {.models = {model}, .micro_batch_size = kSamples, .sequence_length = kLength};
+  return model;
 }
 
 /// The grid without what a checkpoint has nothing to do with.
-std::vector<ParallelConfig> layouts_of(const GridShape& shape) {
+std::vector<ParallelConfig> layouts_of(const ModelConfig& model) {
   std::vector<ParallelConfig> layouts;
-  for (const GridCase& c : testing::full_grid(shape))
+  for (const GridCase& c : testing::full_grid({model}))
     if (c.recompute == Recompute::none && c.accumulation == 1) layouts.push_back(c.parallel);
   return layouts;
 }
@@ -89,8 +89,8 @@ struct Saved {
 /// All pairs that are tried, and what was found.
 class Pairs {
  public:
-  Pairs(const GridShape& shape, bool all)
-      : model_(shape.models[0]), layouts_(layouts_of(shape)), stride_(all ? 1 : 64), saved_(layouts_.size()) {}
+  Pairs(const ModelConfig& model, bool all)
+      : model_(model), layouts_(layouts_of(model)), stride_(all ? 1 : 64), saved_(layouts_.size()) {}
 
   void save(size_t from) {
     run_local_ranks(mesh_of(layouts_[from]), [&](int rank, const Groups& groups) {
@@ -161,7 +161,7 @@ void share_out(size_t n, Fn fn) {
 }
 
 TEST(ReshardGrid, EveryLayoutLoadsWhatEveryOtherSaved) {
-  Pairs pairs(grid_shape(), std::getenv("TRIREME_LONG") != nullptr);
+  Pairs pairs(grid_model(), std::getenv("TRIREME_LONG") != nullptr);
   share_out(pairs.layouts(), [&](size_t from) { pairs.save(from); });
   share_out(pairs.layouts(), [&](size_t to) { pairs.load(to); });
   pairs.print();
