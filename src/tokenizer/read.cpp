@@ -139,14 +139,16 @@ std::vector<MergeText> parse_merges(std::string_view text, const std::string& wh
   return out;
 }
 
-TokenizerSpec read_tokenizer(const std::string& folder) {
+TokenizerSpec read_tokenizer(const TokenizerPlace& place) {
+  const std::string& folder = place.folder;
   const auto has = [&](const char* name) { return std::filesystem::exists(folder + "/" + name); };
   SpecialTokens special;
   bool configured = false;
-  const std::string complete = has("tokenizer.json") ? folder + "/tokenizer.json" : "";
+  const std::string complete = place.main == "tokenizer.json" ? folder + "/tokenizer.json" : "";
   if (complete.empty() && (!has("vocab.json") || !has("merges.txt"))) {
-    throw IoError(cat(folder, ": no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt; ",
-                      "`trireme tokenizer train` makes one"));
+    throw IoError(cat(
+        folder, ": no tokenizer here: expected tokenizer.json, tokenizer.model, *.tiktoken, vocabs.txt, vocab.txt, ",
+        "or vocab.json and merges.txt; `trireme tokenizer train` makes one"));
   }
   if (has("added_tokens.json")) {
     const std::string path = folder + "/added_tokens.json";

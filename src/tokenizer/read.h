@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "base/json.h"
+#include "tokenizer/folder.h"
 #include "tokenizer/spec.h"
 
 namespace trireme {
 
-/// See Tokenizer::load.
-TokenizerSpec read_tokenizer(const std::string& folder);
+/// Of place.main tokenizer.json, or else vocab.json and merges.txt; see Tokenizer::load.
+TokenizerSpec read_tokenizer(const TokenizerPlace& place);
 
 /// What a file says of one added token.
 struct AddedEntry {

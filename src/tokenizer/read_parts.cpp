@@ -152,7 +152,8 @@ TokenizerParts read_jieba_bpe(const std::string& folder) {
       files.emplace_back(name, read_file(path));
     }
   }
-  return {read_tokenizer(folder), nullptr, std::make_unique<Jieba>(std::move(jieba)), std::move(files)};
+  return {read_tokenizer({folder, "tokenizer.json"}), nullptr, std::make_unique<Jieba>(std::move(jieba)),
+          std::move(files)};
 }
 
 }  // namespace
@@ -165,7 +166,7 @@ TokenizerParts read_parts(const std::string& path) {
   if (place.main == "tokenizer.json" && std::filesystem::exists(cat(place.folder, "/dict.txt"))) {
     return read_jieba_bpe(place.folder);
   }
-  return {read_tokenizer(place.folder), nullptr, nullptr, {}};
+  return {read_tokenizer(place), nullptr, nullptr, {}};
 }
 
 }  // namespace trireme

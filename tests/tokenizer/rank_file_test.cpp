@@ -145,6 +145,16 @@ TEST(RankFile, IsToldFromASentencePieceModel) {
   EXPECT_FALSE(is_rank_file(""));
 }
 
+TEST(TokenizerFolder, AFileThatIsNamedIsReadBesideOthers) {
+  TempDir folder;
+  const Tokenizer tokenizer = testing::small_tokenizer();
+  tokenizer.save(folder.path());
+  EXPECT_EQ(Tokenizer::load(folder.path("tokenizer.json")).fingerprint(), tokenizer.fingerprint());
+  write_file(folder.path("tokenizer.json"), "{}");
+  EXPECT_EQ(Tokenizer::load(folder.path("vocab.json")).fingerprint(), tokenizer.fingerprint());
+  EXPECT_THROW(Tokenizer::load(folder.path()), ConfigError);
+}
+
 TEST(TokenizerFolder, NamesTheFilesThatItReads) {
   TempDir folder;
   EXPECT_FALSE(has_tokenizer(folder.path()));
