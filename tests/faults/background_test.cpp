@@ -65,19 +65,20 @@ TEST(Background, EverySaveIsTheStateOfItsStepThoughAllIsOverwrittenMeanwhile) {
     BackgroundSave background(copy_bytes(values.of(rank)), *groups.io, slow);
     for (int64_t step = 1; step <= saves; ++step) {
       if (rank == 0 && step == warm) before = use();
-      values.set(step);
+      const int64_t state = 1 + step % 8;  // few, so that what the test itself remembers does not grow
+      values.set(state);
       background.start(dir.path(), step, values.of(rank), pool);
       values.scribble();
       const std::string hash = background.finish()->state_hash.str();
       groups.world->barrier();
       if (rank != 0) continue;
-      wrong += hash == expected.hash_of(step) ? 0 : 1;
+      wrong += hash == expected.hash_of(state) ? 0 : 1;
       apply_retention(dir.path(), 1, testing::kSilently, real_file_system(), nullptr);
     }
     if (rank == 0) after = use();
   });
   EXPECT_EQ(wrong, 0);
-  EXPECT_EQ(expected.newest_step(dir.path()), saves);
+  EXPECT_EQ(newest_valid(dir.path(), testing::kSilently, nullptr)->manifest().step, saves);
   EXPECT_LE(after.files, before.files);
   const double grown =
       static_cast<double>(after.resident_pages - before.resident_pages) / static_cast<double>(before.resident_pages);
