@@ -73,7 +73,8 @@ TEST(Parity, EveryLayoutTrainsGpt2LikeOneRank) {
 }
 
 TEST(Parity, EveryLayoutTrainsLlamaLikeOneRank) {
-  for (const Layout& layout : kLayouts) expect_parity(testing::tiny_llama(0.1), layout, 6);
+  for (const Layout& layout : kLayouts)
+    if (layout.mesh.tp <= 2) expect_parity(testing::tiny_llama(0.1), layout, 6);  // it has two key-value heads
 }
 
 TEST(Layouts, OnlyWhatTheTableSaysIsRefusedAndBeforeAnythingStarts) {
