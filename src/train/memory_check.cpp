@@ -25,9 +25,8 @@ std::string smaller_batch(EngineConfig c, const Groups& groups, ThreadPool& pool
   return "";
 }
 
-}  // namespace
-
-std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
+/// What makes activations small enough; empty where nothing does.
+std::string smaller_activations(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
   EngineConfig cheap = config, block = config;
   cheap.memory.recompute = std::max(config.memory.recompute, Recompute::cheap);
   block.memory.recompute = Recompute::block;
@@ -39,6 +38,30 @@ std::string cheapest_change(const EngineConfig& config, const Groups& groups, Th
   return batch.empty() ? "" : "memory.recompute=block " + batch;
 }
 
+}  // namespace
+
+std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  EngineConfig smaller = config;
+  std::string change;
+  if (config.precision.param_dtype == DType::bf16 && config.precision.master == Master::float32) {
+    smaller.precision.master = Master::remainder;
+    change = "precision.master=remainder";
+    if (fits(smaller, groups, pool, limit)) return change;  // costs nothing: the same numbers
+  }
+  if (const std::string less = smaller_activations(config, groups, pool, limit); !less.empty()) return less;
+  for (const Moments moments : {Moments::float32, Moments::bfloat16, Moments::eight_bit}) {
+    if (moments < config.optimizer.moments) continue;
+    smaller.optimizer.moments = moments;
+    std::string with_moments = change;
+    if (moments != config.optimizer.moments)
+      with_moments += cat(change.empty() ? "" : " ", "optimizer.moments=", kMomentsNames[static_cast<size_t>(moments)]);
+    if (fits(smaller, groups, pool, limit)) return with_moments;
+    if (const std::string less = smaller_activations(smaller, groups, pool, limit); !less.empty())
+      return with_moments + " " + less;
+  }
+  return "";
+}
+
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan) {
   const Device device = config.device;
   const CudaMemory memory = cuda_memory(device.index);
@@ -47,8 +70,8 @@ void require_gpu_memory(const EngineConfig& config, const Groups& groups, Thread
   throw ConfigError(cat("this run needs ", gib(plan.on_device()), " and about 1 GiB for libraries; GPU ", device.index,
                         " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
                         gib(memory.total), ". ",
-                        change.empty() ? "No micro-batch and no recompute makes it fit: use a smaller model or "
-                                         "shorter sequences"
+                        change.empty() ? "No micro-batch, recompute or optimizer state makes it fit: use a smaller "
+                                         "model or shorter sequences"
                                        : cat("What fits and costs least: ", change),
                         "\n", plan.str()));
 }

@@ -11,8 +11,9 @@ namespace trireme {
 /// fit into the memory that config.device has free.
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan);
 
-/// The recipe words that cost least time among those that bring the plan to at most `limit` bytes and leave the global
-/// batch as it is: recompute cheap, smaller micro-batches, recompute block, both. Empty where none does.
+/// The recipe words that cost least among those that bring the plan to at most `limit` bytes and leave the global batch
+/// as it is: a remainder for the master, which changes no number; recompute cheap, smaller micro-batches, recompute
+/// block, both; the same with smaller moments. Empty where none does.
 std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit);
 
 }  // namespace trireme

@@ -40,7 +40,8 @@ const Way kWays[] = {{Master::float32, Moments::float32, DType::f32},
                      {Master::float32, Moments::eight_bit, DType::f16}};
 
 struct Rank {
-  Rank(const ModelConfig& model, const Way& way, const Layout& layout, const Groups& g) : groups(g) {
+  Rank(const ModelConfig& model, const Way& way, const Layout& layout, const Groups& g, Device device = kCpu)
+      : groups(g) {
     EngineConfig c;
     c.model = model;
     c.precision = {.param_dtype = way.params, .master = way.master};
@@ -52,6 +53,7 @@ struct Rank {
     c.sequence_length = 8;
     c.micro_batches = 4 / layout.mesh.dp;
     c.seed = 5;
+    c.device = device;
     engine.emplace(c, groups, pool);
   }
   double step(int64_t step) {
@@ -79,10 +81,10 @@ struct Alone {
   Groups groups = Groups::alone(single);
 };
 
-std::string hash_after(const ModelConfig& model, const Way& way, int64_t steps) {
+std::string hash_after(const ModelConfig& model, const Way& way, int64_t steps, Device device = kCpu) {
   Alone alone;
   const TempDir dir;
-  Rank rank(model, way, {"one rank"}, alone.groups);
+  Rank rank(model, way, {"one rank"}, alone.groups, device);
   rank.engine->initialise();
   for (int64_t step = 0; step < steps; ++step) rank.step(step);
   return rank.save(dir.path()).state_hash.str();
@@ -115,13 +117,14 @@ TEST(KeptState, ThePlanIsExactAndHasTheBytesOfEachWay) {
   }
 }
 
-TEST(KeptState, AResumedRunGoesOnBitForBit) {
+void expect_resumes(Device device) {
   Alone alone;
   for (const Way& way : kWays) {
     SCOPED_TRACE(way.name());
     const TempDir dir;
     const ModelConfig model = testing::tiny_gpt2(0.1);
-    Rank whole(model, way, {"one rank"}, alone.groups), resumed(model, way, {"one rank"}, alone.groups);
+    Rank whole(model, way, {"one rank"}, alone.groups, device);
+    Rank resumed(model, way, {"one rank"}, alone.groups, device);
     whole.engine->initialise();
     for (int64_t step = 0; step < 3; ++step) whole.step(step);
     const SavedCheckpoint saved = whole.save(dir.path("a"));
@@ -131,7 +134,19 @@ TEST(KeptState, AResumedRunGoesOnBitForBit) {
     EXPECT_EQ(resumed.save(dir.path("b")).state_hash, saved.state_hash);
     for (int64_t step = 3; step < 8; ++step) ASSERT_EQ(resumed.step(step), whole.step(step));
     EXPECT_EQ(resumed.save(dir.path("c")).state_hash, whole.save(dir.path("d")).state_hash);
+    EXPECT_EQ(whole.engine->allocated_bytes(), whole.engine->memory_plan().total());
   }
+}
+
+TEST(KeptState, AResumedRunGoesOnBitForBit) { expect_resumes(kCpu); }
+
+TEST(KeptState, OnAGpuARunIsPlannedResumedAndTheSameWithARemainder) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
+  const Device gpu{DeviceKind::cuda, 0};
+  expect_resumes(gpu);
+  for (const Moments moments : {Moments::float32, Moments::bfloat16, Moments::eight_bit})
+    EXPECT_EQ(hash_after(testing::tiny_llama(), {Master::remainder, moments}, 12, gpu),
+              hash_after(testing::tiny_llama(), {Master::float32, moments}, 12, gpu));
 }
 
 TEST(KeptState, MovesBetweenLayouts) {

@@ -44,6 +44,27 @@ TEST_F(MemoryCheck, AdvisesTheCheapestChangeThatFits) {
   EXPECT_EQ(advice(1000), "");
 }
 
+TEST_F(MemoryCheck, AdvisesARemainderFirstAndSmallerMomentsLast) {
+  config_.precision.param_dtype = DType::bf16;
+  EngineConfig c = config_;
+  c.precision.master = Master::remainder;
+  const int64_t remainder = Engine::plan(c, groups_, pool_).total();
+  EXPECT_EQ(advice(remainder), "precision.master=remainder");
+  ASSERT_LT(needed(Recompute::cheap, 8), remainder);
+  EXPECT_EQ(advice(remainder - 1), "memory.recompute=cheap");
+  c.memory.recompute = Recompute::block;
+  c.micro_batch_size = 1;
+  c.micro_batches = 8;
+  const int64_t all = Engine::plan(c, groups_, pool_).total();
+  EXPECT_EQ(advice(all), "precision.master=remainder memory.recompute=block data.micro_batch_size=1");
+  c.optimizer.moments = Moments::bfloat16;
+  const std::string halves = "precision.master=remainder optimizer.moments=bfloat16 ";
+  EXPECT_EQ(advice(Engine::plan(c, groups_, pool_).total()).substr(0, halves.size()), halves);
+  c.optimizer.moments = Moments::eight_bit;
+  EXPECT_EQ(advice(Engine::plan(c, groups_, pool_).total()),
+            "precision.master=remainder optimizer.moments=8bit memory.recompute=block data.micro_batch_size=1");
+}
+
 TEST_F(MemoryCheck, BlocksAreRunAgainWhereTheBatchCannotBeHalved) {
   config_.micro_batch_size = 7;
   EngineConfig block = config_;
