@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "app/standard_io.h"
 #include "app/training_run.h"
 #include "app/validate.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/strings.h"
@@ -26,10 +26,6 @@ namespace trireme {
 namespace {
 
 constexpr int64_t kMostRanks = 64;  // threads of this process
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// A folder that goes with this object.
 class TemporaryFolder {
@@ -57,6 +53,8 @@ struct RunData {
 /// The recipe's tokenizer and token files. What is missing is made elsewhere: a run's folder is for its run. What has
 /// been opened stays readable when its folder goes.
 RunData open_data(RunConfig config, ThreadPool& pool) {
+  if (!config.data.blend.empty())
+    throw ConfigError("parity compares layouts on one data set; leave data.blend out, or give data.prefix instead");
   const TemporaryFolder aside;
   if (!has_tokenizer(config.tokenizer.path)) config.tokenizer.path = aside.path() + "/tokenizer";
   if (!has_token_files(config.data.prefix)) config.data.prefix = aside.path() + "/tokens";

@@ -1,6 +1,7 @@
 #include "tokenizer/pair_counts.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -9,8 +10,9 @@
 namespace trireme {
 namespace {
 
-constexpr size_t kAhead = 16;     // places whose memory is asked for before they are looked at
-constexpr int kMantissaBits = 6;  // of a histogram of counts
+constexpr size_t kAhead = 16;       // places whose memory is asked for before they are looked at
+constexpr size_t kPairPlaces = 24;  // places for which the rest of a pair's memory stands
+constexpr int kMantissaBits = 6;    // of a histogram of counts
 constexpr size_t kMinSums = 1 << 16, kMaxSums = 1 << 25;
 
 uint64_t mixed(SymbolPair pair) {
@@ -71,7 +73,7 @@ void PairCounts::start_round() {
     fill(max_places);
     if (floor_ <= min_count_ || best_known()) break;
   }
-  most_places_ = 2 * std::max(max_places_, num_places_);
+  most_places_ = std::max(max_places_, num_places_) / 4 * 5;
 }
 
 void PairCounts::fill(size_t max_places) {
@@ -79,22 +81,40 @@ void PairCounts::fill(size_t max_places) {
   pairs_ = {};
   queue_ = {};
   num_places_ = 0;
-  std::vector<Sum> sums(std::clamp(std::bit_ceil(size_t{text_.size()} / 32), kMinSums, kMaxSums));
+  std::vector<Sum> sums(std::clamp(std::bit_ceil(size_t{text_.size()} / 64), kMinSums, kMaxSums));
   const uint64_t mask = sums.size() - 1;
+  const auto add = [&](const std::pair<uint64_t, uint64_t>& seen) {
+    Sum& sum = sums[seen.first];
+    sum.count =
+        static_cast<uint32_t>(std::min<uint64_t>(sum.count + seen.second, std::numeric_limits<uint32_t>::max()));
+    ++sum.places;
+  };
+  // Sums are added to a little later than they are asked for from memory.
+  std::array<std::pair<uint64_t, uint64_t>, kAhead> waiting;
+  size_t seen = 0;
   text_.for_each_pair([&](uint32_t, SymbolPair pair, uint64_t count) {
     if (skips(pair)) return;
-    Sum& sum = sums[mixed(pair) & mask];
-    sum.count = static_cast<uint32_t>(std::min<uint64_t>(sum.count + count, std::numeric_limits<uint32_t>::max()));
-    ++sum.places;
+    auto& oldest = waiting[seen % kAhead];
+    if (seen++ >= kAhead) add(oldest);
+    oldest = {mixed(pair) & mask, count};
+    __builtin_prefetch(&sums[oldest.first], 1);
   });
+  for (size_t i = 0; i < std::min(seen, kAhead); ++i) add(waiting[i]);
+
   floor_ = choose_floor(sums, max_places);
+  std::vector<bool> frequent(sums.size());  // small enough for the caches
+  for (size_t i = 0; i < sums.size(); ++i) frequent[i] = sums[i].count >= floor_;
   text_.for_each_pair([&](uint32_t place, SymbolPair pair, uint64_t count) {
-    if (sums[mixed(pair) & mask].count < floor_ || skips(pair)) return;
-    Pair& entry = pairs_[pair];
+    const uint64_t hash = mixed(pair) & mask;
+    if (!frequent[hash] || skips(pair)) return;
+    const auto [found, fresh] = pairs_.try_emplace(pair);
+    Pair& entry = found->second;
+    if (fresh) entry.places.reserve(sums[hash].places);
     entry.count += static_cast<int64_t>(count);
     entry.places.push_back(place);
     ++num_places_;
   });
+  num_places_ += kPairPlaces * pairs_.size();
   for (const auto& [pair, entry] : pairs_)
     if (entry.count >= floor_) queue_.push({entry.count, pair});
 }
@@ -102,7 +122,7 @@ void PairCounts::fill(size_t max_places) {
 /// The smallest count whose pairs, with all more frequent ones, have few enough places.
 int64_t PairCounts::choose_floor(const std::vector<Sum>& sums, size_t max_places) const {
   std::vector<size_t> places(group_of(std::numeric_limits<uint32_t>::max()) + 1);
-  for (const Sum& sum : sums) places[group_of(sum.count)] += sum.places;
+  for (const Sum& sum : sums) places[group_of(sum.count)] += sum.places + kPairPlaces;
   size_t taken = 0, group = places.size();
   while (group > 1 && (taken == 0 || taken + places[group - 1] <= max_places)) taken += places[--group];
   return std::max(min_count_, smallest_of(group));
@@ -114,7 +134,7 @@ void PairCounts::merge(SymbolPair pair, int32_t product) {
     if (i + kAhead < places.size()) text_.prefetch(places[i + kAhead]);
     merge_at(places[i], pair, product);
   }
-  num_places_ -= places.size();
+  num_places_ -= places.size() + kPairPlaces;
   pairs_.erase(pair);
   for (const SymbolPair fresh : std::exchange(fresh_, {})) {
     const auto entry = pairs_.find(fresh);
@@ -122,7 +142,7 @@ void PairCounts::merge(SymbolPair pair, int32_t product) {
       pairs_.erase(entry);
       continue;
     }
-    num_places_ += entry->second.places.size();
+    num_places_ += entry->second.places.size() + kPairPlaces;
     queue_.push({entry->second.count, fresh});
   }
 }
@@ -130,7 +150,7 @@ void PairCounts::merge(SymbolPair pair, int32_t product) {
 void PairCounts::drop(SymbolPair pair) {
   dropped_.insert(pair);
   const auto entry = pairs_.find(pair);
-  num_places_ -= entry->second.places.size();
+  num_places_ -= entry->second.places.size() + kPairPlaces;
   pairs_.erase(entry);
 }
 

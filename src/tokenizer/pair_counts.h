@@ -41,8 +41,8 @@ class LengthLimit {
 
 class PairCounts {
  public:
-  /// Keeps about `max_places` places of pairs. `text` and `limit` must outlive it; pairs that the limit does not allow
-  /// are passed over.
+  /// Keeps about `max_places` places of pairs, of 4 bytes; a pair itself counts as some. `text` and `limit` must
+  /// outlive it; pairs that the limit does not allow are passed over.
   PairCounts(SymbolText& text, const LengthLimit& limit, int64_t min_count, size_t max_places);
 
   /// The most frequent pair that occurs at least min_count times; of equals the smallest.

@@ -58,9 +58,9 @@ void PieceCounts::grow() {
   }
 }
 
-uint64_t PieceCounts::count(uint32_t piece) const {
-  const auto carried = carries_.find(piece);
-  return counts_[piece] + (carried == carries_.end() ? 0 : carried->second << 32);
+uint64_t PieceCounts::carried(uint32_t piece) const {
+  const auto found = carries_.find(piece);
+  return found == carries_.end() ? 0 : found->second << 32;
 }
 
 }  // namespace trireme

@@ -35,7 +35,7 @@ class PieceCounts {
   void add(std::string_view piece);
 
   uint32_t size() const { return static_cast<uint32_t>(begins_.size()); }
-  uint64_t count(uint32_t piece) const;
+  uint64_t count(uint32_t piece) const { return counts_[piece] + (carries_.empty() ? 0 : carried(piece)); }
   /// The bytes of all pieces, and where piece i begins in them.
   const GrowingBytes& bytes() const { return bytes_; }
   uint32_t begin(uint32_t piece) const {
@@ -48,6 +48,7 @@ class PieceCounts {
 
  private:
   std::string_view piece(uint32_t i) const { return {bytes_.data() + begin(i), begin(i + 1) - begin(i)}; }
+  uint64_t carried(uint32_t piece) const;
   void grow();
 
   GrowingBytes bytes_;

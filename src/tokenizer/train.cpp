@@ -18,8 +18,8 @@ namespace {
 
 constexpr size_t kProgressEvery = 64;  // merges
 
-// Places of pairs that are remembered (pair_counts.h): few enough that they take at most a third of the text's size.
-constexpr size_t kMinPlaces = size_t{4} << 20, kBytesAPlace = 24;
+// Places of pairs that are remembered (pair_counts.h): few enough that they take at most half of the text's size.
+constexpr size_t kMinPlaces = size_t{4} << 20, kBytesAPlace = 10;
 
 void check_special(const std::vector<std::string>& tokens) {
   std::unordered_set<std::string_view> seen;
