@@ -41,7 +41,7 @@ void join(Outcome& out, const std::string& path) {
   const auto take = [&](auto& whole, size_t size) {
     using T = std::remove_reference_t<decltype(whole[0])>;
     std::vector<T> values(size);
-    std::memcpy(values.data(), bytes.data() + at, size * sizeof(T));
+    if (size > 0) std::memcpy(values.data(), bytes.data() + at, size * sizeof(T));
     at += size * sizeof(T);
     whole.resize(std::max(whole.size(), size));
     for (size_t i = 0; i < size; ++i)
