@@ -235,8 +235,8 @@ void Trainer::save() {
     if (first_rank()) log_info(cat("step ", step_, ": copied in ", number(now_seconds() - begin, 2), " s to be saved"));
     return;
   }
-  report(save_state(config_.run_dir, step_, state(), real_file_system(), &pool_, *groups_.world), step_,
-         now_seconds() - begin);
+  const SavedCheckpoint saved = save_state(config_.run_dir, step_, state(), real_file_system(), &pool_, *groups_.world);
+  report(saved, step_, now_seconds() - begin);
   if (first_rank()) tidy(&pool_);
   failed_saves_ = 0;
 }
