@@ -97,10 +97,15 @@ void add_tokens(TokenizerSpec& spec, const SpecialTokens& added, const std::stri
   for (const auto& [role, text] : added.roles) spec.roles[role] = ids.at(text);
 }
 
-TokenizerParts read_ranks(const TokenizerPlace& place) {
-  const std::string path = cat(place.folder, "/", place.main);
+Files main_file(const TokenizerPlace& place) {
   Files files;
-  files.emplace_back(place.main, read_file(path));
+  files.emplace_back(place.main, read_file(cat(place.folder, "/", place.main)));
+  return files;
+}
+
+/// `files`: its first is the one with the ranks.
+TokenizerParts read_ranks(const TokenizerPlace& place, Files files) {
+  const std::string path = cat(place.folder, "/", place.main);
   SideFiles side = read_side_files(place.folder, files);
   TokenizerParts parts{
       read_rank_file({files[0].second, place.main, path, side.pattern}, std::move(side.special)), nullptr, nullptr, {}};
@@ -111,9 +116,8 @@ TokenizerParts read_ranks(const TokenizerPlace& place) {
 /// SentencePiece's file, or Llama 3's of the same name.
 TokenizerParts read_model_file(const TokenizerPlace& place) {
   const std::string path = cat(place.folder, "/", place.main);
-  Files files;
-  files.emplace_back(place.main, read_file(path));
-  if (is_rank_file(files[0].second)) return read_ranks(place);
+  Files files = main_file(place);
+  if (is_rank_file(files[0].second)) return read_ranks(place, std::move(files));
   SpmModel model = read_spm(files.back().second, path);
   const SideFiles side = read_side_files(place.folder, files);
   TokenizerParts parts{spm_spec(model), nullptr, nullptr, {}};
@@ -125,8 +129,7 @@ TokenizerParts read_model_file(const TokenizerPlace& place) {
 
 TokenizerParts read_cpm(const TokenizerPlace& place) {
   const std::string path = cat(place.folder, "/", place.main);
-  Files files;
-  files.emplace_back(place.main, read_file(path));
+  Files files = main_file(place);
   CpmVocabulary vocabulary = read_cpm_vocabulary(files.back().second, path);
   TokenizerParts parts{vocabulary.spec, nullptr, nullptr, {}};
   parts.model = std::make_unique<CpmTokenizer>(std::move(vocabulary));
@@ -161,7 +164,7 @@ TokenizerParts read_jieba_bpe(const std::string& folder) {
 TokenizerParts read_parts(const std::string& path) {
   const TokenizerPlace place = find_tokenizer(path);
   if (ends_with(place.main, ".model")) return read_model_file(place);
-  if (ends_with(place.main, ".tiktoken")) return read_ranks(place);
+  if (ends_with(place.main, ".tiktoken")) return read_ranks(place, main_file(place));
   if (ends_with(place.main, ".txt")) return read_cpm(place);
   if (place.main == "tokenizer.json" && std::filesystem::exists(cat(place.folder, "/dict.txt"))) {
     return read_jieba_bpe(place.folder);
