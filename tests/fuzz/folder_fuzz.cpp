@@ -17,6 +17,7 @@
 #include "data/indexed.h"
 #include "data/token_file_info.h"
 #include "fuzz/documents.h"
+#include "fuzz/input.h"
 #include "tokenizer/folder.h"
 #include "tokenizer/tokenizer.h"
 
@@ -92,14 +93,6 @@ void write_parts(const std::string& folder, std::string_view all) {
     write_part(folder, name, all.substr(0, next));
     all.remove_prefix(std::min(next + 1, all.size()));
   }
-}
-
-template <class Fn>
-void attempt(Fn fn) {
-  try {
-    fn();
-  } catch (const IoError&) {
-  } catch (const ConfigError&) {}
 }
 
 void use_tokenizer(const std::string& folder) {

@@ -1,6 +1,5 @@
 // Any bytes as jieba's dictionary and table: DICT \0 EMIT \0 TEXT. They are refused with a ConfigError or IoError, or
 // cut the text into words that together are the text.
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -8,17 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "fuzz/input.h"
 #include "tokenizer/jieba.h"
-
-namespace {
-
-std::string_view take_part(std::string_view& rest) {
-  const std::string_view part = rest.substr(0, rest.find('\0'));
-  rest.remove_prefix(std::min(part.size() + 1, rest.size()));
-  return part;
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace trireme;

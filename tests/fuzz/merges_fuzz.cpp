@@ -1,6 +1,5 @@
 // Any bytes as the files of a tokenizer: VOCAB \0 CONFIG \0 MERGES, where VOCAB is what follows the 256 bytes in a
 // vocab.json. They are refused with a ConfigError or IoError, or give a tokenizer that keeps every byte of a text.
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -8,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "fuzz/input.h"
 #include "tokenizer/alphabet.h"
 #include "tokenizer/read.h"
 #include "tokenizer/tokenizer.h"
@@ -22,12 +22,6 @@ std::string byte_members() {
     out += spelling.dump() + ":" + std::to_string(id++) + ",";
   }
   return out;
-}
-
-std::string_view take_part(std::string_view& rest) {
-  const std::string_view part = rest.substr(0, rest.find('\0'));
-  rest.remove_prefix(std::min(part.size() + 1, rest.size()));
-  return part;
 }
 
 }  // namespace

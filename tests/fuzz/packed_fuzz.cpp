@@ -11,20 +11,13 @@
 #include "data/pickle.h"
 #include "data/record_sets.h"
 #include "fuzz/documents.h"
+#include "fuzz/input.h"
 
 namespace {
 
 using namespace trireme;
 
 constexpr size_t kMost = size_t{1} << 22;  // bytes that are unpacked of one input
-
-template <class Fn>
-void attempt(Fn fn) {
-  try {
-    fn();
-  } catch (const IoError&) {
-  } catch (const ConfigError&) {}
-}
 
 void drain(std::unique_ptr<ByteStream> stream) {
   std::vector<std::byte> piece(1 << 16);

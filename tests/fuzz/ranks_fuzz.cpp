@@ -1,13 +1,13 @@
 // Any bytes as a rank file behind the 256 bytes: RANKS \0 PATTERN \0 TEXT, where PATTERN may be @ and a file's name. It
 // is refused with a ConfigError or IoError, or gives a tokenizer that keeps what its pattern matches, which for the
 // known ones is every byte.
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "fuzz/input.h"
 #include "tokenizer/rank_file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -23,12 +23,6 @@ std::string byte_lines() {
   std::string out;
   for (int byte = 0; byte < 256; ++byte) out += base64_of(byte) + " " + std::to_string(byte) + "\n";
   return out;
-}
-
-std::string_view take_part(std::string_view& rest) {
-  const std::string_view part = rest.substr(0, rest.find('\0'));
-  rest.remove_prefix(std::min(part.size() + 1, rest.size()));
-  return part;
 }
 
 }  // namespace
