@@ -1,8 +1,9 @@
 // The system calls by which this program reaches files, made to fail: functions of the same names stand before those of
-// the C library (system_calls.cpp) and ask the one watch there is what to do. Nothing in src/ knows of it, so it is the
-// real file system, with its loops and messages, that is tested.
+// the C library (interposed_calls.cpp) and ask the one watch there is what to do. Nothing in src/ knows of it, so it is
+// the real file system, with its loops and messages, that is tested.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -41,7 +42,10 @@ class CallWatch {
   bool failed() const;                                             // the call has come
   const std::string& failed_path() const { return failed_path_; }  // with its random words
 
-  /// For system_calls.cpp: notes the call; its error, 0 where it is to be made.
+  /// The one that lives.
+  static std::atomic<CallWatch*> now;
+
+  /// For interposed_calls.cpp: notes the call; its error, 0 where it is to be made.
   int before(const char* name, const std::string& path);
   int before(const char* name, int fd);
   void opened(int fd, const std::string& path);
