@@ -20,6 +20,11 @@ using testing::kSavers, testing::RankSaves, testing::TempDir;
 
 constexpr int kRanks = 2;
 constexpr double kMostStall = 1.1, kThreadStart = 5e-4;  // times a plain copy; seconds
+#ifdef __SANITIZE_THREAD__
+constexpr bool kTimesCount = false;  // every access to memory is looked at
+#else
+constexpr bool kTimesCount = true;
+#endif
 
 double seconds(const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
@@ -93,17 +98,27 @@ TEST(Background, EverySaveIsTheStateOfItsStepThoughAllIsOverwrittenMeanwhile) {
       static_cast<long long>(after.files - before.files));
 }
 
+/// Overwrites the state when the first byte of it is written.
+class OverwritingFileSystem : public testing::ForwardingFileSystem {
+ public:
+  explicit OverwritingFileSystem(testing::RankValues& values) : values_(values) {}
+
+ protected:
+  void before(const std::string& call, const std::string&) override {
+    if (call == "write") values_.scribble();
+  }
+
+ private:
+  testing::RankValues& values_;
+};
+
 TEST(BackgroundDefect, ASaveThatDoesNotCopyTurnsItRed) {
   const RankSaves expected(kSavers[0]);
   const TempDir dir(testing::memory_folder());
-  SlowFileSystem slow(std::chrono::milliseconds(20));  // time enough to overwrite what is being saved
   testing::RankValues values = expected.values(1, 3);
-  SavedCheckpoint saved;
+  OverwritingFileSystem overwriting(values);
   SingleGroup alone;
-  std::thread writer([&] { saved = save_state(dir.path(), 3, values.of(0), slow, nullptr, alone); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  values.scribble();
-  writer.join();
+  const SavedCheckpoint saved = save_state(dir.path(), 3, values.of(0), overwriting, nullptr, alone);
   EXPECT_NE(saved.state_hash.str(), expected.hash_of(3));
 }
 
@@ -121,7 +136,8 @@ TEST(Background, TrainingWaitsForACopyInMemoryAndNotForTheDisk) {
     std::vector<std::byte> from(static_cast<size_t>(bytes[rank]), std::byte{1}), to(from.size(), std::byte{2});
     const auto within = [&] { return stall[rank] < kMostStall * copy[rank] + kThreadStart ? 1.0 : 0.0; };
     // The best of some, and of more where others use this machine too.
-    for (int i = 0; i < 6 || (i < 60 && groups.world->all_reduce(within(), ReduceOp::sum) < kRanks); ++i) {
+    for (int i = 0; i < 6 || (kTimesCount && i < 60 && groups.world->all_reduce(within(), ReduceOp::sum) < kRanks);
+         ++i) {
       groups.world->barrier();
       copy[rank] = std::min(copy[rank], seconds([&] { std::memcpy(to.data(), from.data(), from.size()); }));
       groups.world->barrier();
@@ -142,6 +158,7 @@ TEST(Background, TrainingWaitsForACopyInMemoryAndNotForTheDisk) {
         "rate; written in %.0f ms on a slow disk\n",
         rank, kRanks, static_cast<double>(bytes[rank]) / 1e6, static_cast<double>(bytes[rank]) / copy[rank] / 1e9,
         stall[rank] * 1e3, stall[rank] / copy[rank], write * 1e3);
+    if (!kTimesCount) continue;
     EXPECT_LT(stall[rank], kMostStall * copy[rank] + kThreadStart);
     EXPECT_GT(write, 10 * stall[rank]);
   }
