@@ -38,22 +38,21 @@ target_link_libraries(trireme_highway INTERFACE ${TRIREME_HIGHWAY_LIBRARY})
 
 if(TRIREME_CUDA)
   find_package(CUDAToolkit 12.4 REQUIRED)
-  set(TRIREME_CUDA_LIBRARIES CUDA::cudart_static CUDA::cublasLt)
-  # Attention of cuDNN, where it and its header-only front end are found; else our own kernels do all.
+  # cuBLASLt, cuDNN and the run-time compiler are opened when a GPU is first used; only their headers are needed here.
+  set(TRIREME_CUDA_LIBRARIES CUDA::cudart_static)
+  # Attention of cuDNN, where its headers and those of its front end are found; else our own kernels do all.
   find_path(TRIREME_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_path(TRIREME_CUDNN_FRONTEND_INCLUDE cudnn_frontend.h)
-  find_library(TRIREME_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
-  if(TRIREME_CUDNN_INCLUDE AND TRIREME_CUDNN_FRONTEND_INCLUDE AND TRIREME_CUDNN_LIBRARY)
+  if(TRIREME_CUDNN_INCLUDE AND TRIREME_CUDNN_FRONTEND_INCLUDE)
     set(TRIREME_CUDNN ON)
     add_library(trireme_cudnn INTERFACE)
     target_include_directories(trireme_cudnn SYSTEM INTERFACE ${TRIREME_CUDNN_INCLUDE} ${TRIREME_CUDNN_FRONTEND_INCLUDE})
-    target_link_libraries(trireme_cudnn INTERFACE ${TRIREME_CUDNN_LIBRARY} CUDA::nvrtc)
     target_compile_definitions(trireme_cudnn INTERFACE CUDNN_FRONTEND_SKIP_JSON_LIB)
     set(TRIREME_CUDNN_LIBRARIES trireme_cudnn)
     # The front end's headers take a minute at -O3, and only launches go through them.
     set_source_files_properties(src/ops/cuda/cudnn_attention.cpp PROPERTIES COMPILE_OPTIONS -O1)
   else()
     set(TRIREME_CUDNN OFF)
-    message(STATUS "cuDNN or its front end's headers not found: attention by our own kernels only")
+    message(STATUS "headers of cuDNN or of its front end not found: attention by our own kernels only")
   endif()
 endif()

@@ -31,6 +31,9 @@ if(TRIREME_CUDA)
   foreach(architecture ${TRIREME_CUDA_ARCHITECTURES})
     list(APPEND gencode "-gencode=arch=compute_${architecture},code=sm_${architecture}")
   endforeach()
+  string(REPLACE ";" "," architectures "${TRIREME_CUDA_ARCHITECTURES}")
+  set_source_files_properties(src/device/cuda/runtime.cpp PROPERTIES COMPILE_DEFINITIONS
+                              "TRIREME_CUDA_ARCHITECTURES=\"${architectures}\"")
   string(REPLACE ";" "," host_warnings "${warnings}")
   target_compile_options(
     trireme_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:${gencode};--expt-relaxed-constexpr;-Xcompiler=${host_warnings}>)

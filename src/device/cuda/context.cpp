@@ -13,15 +13,6 @@ int attribute(cudaDeviceAttr which, int index) {
   return value;
 }
 
-/// Older GPUs lack bf16 arithmetic; kernels for them are not built.
-void require_capability(int index) {
-  constexpr int kLeastMajor = 8;
-  const int major = attribute(cudaDevAttrComputeCapabilityMajor, index);
-  if (major < kLeastMajor)
-    throw DeviceError(
-        cat("GPU ", index, " is a ", cuda_device_name(index), "; at least 8.0 is needed. Use device=cpu"));
-}
-
 /// The first use of a GPU by this process: where others hold its memory it fails here already.
 void set_first_device(int index) {
   const cudaError_t status = cudaSetDevice(index);
@@ -45,7 +36,8 @@ void require_free_memory(int index) {
 
 CudaContext::CudaContext(int index, CudaOptions options) : index_(index), options_(std::move(options)) {
   set_first_device(index);
-  require_capability(index);
+  if (const std::string problem = gpu_problem(index); !problem.empty())
+    throw DeviceError(problem + "; or use device=cpu");
   require_free_memory(index);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
   l2_bytes_ = attribute(cudaDevAttrL2CacheSize, index);

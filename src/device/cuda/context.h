@@ -16,6 +16,10 @@ namespace trireme {
 /// DeviceError with the call and CUDA's own words, unless `status` is success.
 void check_cuda(cudaError_t status, const char* call);
 
+/// Why GPU `index` cannot be used by this build on this machine: no code for it, a library that is missing. Empty where
+/// it can.
+std::string gpu_problem(int index);
+
 /// What an op keeps from call to call, behind a type of its own.
 struct CudaState {
   virtual ~CudaState() = default;

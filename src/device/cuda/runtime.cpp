@@ -2,7 +2,9 @@
 #include <cuda_runtime_api.h>
 
 #include "base/error.h"
+#include "device/architectures.h"
 #include "device/cuda/context.h"
+#include "device/cuda/libraries.h"
 
 namespace trireme {
 
@@ -17,10 +19,25 @@ int cuda_device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+std::string gpu_problem(int index) {
+  int major = 0, minor = 0;
+  check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "cudaDeviceGetAttribute");
+  check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "cudaDeviceGetAttribute");
+  if (!runs_on(TRIREME_CUDA_ARCHITECTURES, major, minor))
+    return cat("GPU ", index, " is a ", cuda_device_name(index),
+               "; this trireme holds code for " TRIREME_CUDA_ARCHITECTURES
+               " only (built with TRIREME_CUDA_ARCHITECTURES=",
+               major, minor, " it would run there, from 75 on)");
+  if (const std::string& problem = blas_library().problem(); !problem.empty())
+    return cat("cuBLASLt of CUDA ", CUDART_VERSION / 1000, " is missing: ", problem,
+               "; install it, or name its folder in LD_LIBRARY_PATH");
+  return "";
+}
+
 std::string cuda_problem() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaSuccess && count > 0) return "";
+  if (status == cudaSuccess && count > 0) return gpu_problem(0);
   const auto version = [](int v) { return cat(v / 1000, ".", v % 1000 / 10); };
   int driver = 0, runtime = 0;
   if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "device/cuda/context.h"
+#include "ops/cuda/cudnn_library.h"
 
 namespace trireme::cuda {
 namespace {
@@ -35,15 +36,19 @@ struct Attention {
 
 struct AttentionState final : CudaState {
   explicit AttentionState(cudaStream_t stream) {
+    if (const std::string& problem = cudnn_library().problem(); !problem.empty()) {
+      log_warn(cat("attention without cuDNN is slow: ", problem));
+      return;
+    }
     check_cudnn(cudnnCreate(&handle), "cudnnCreate");
     check_cudnn(cudnnSetStream(handle, stream), "cudnnSetStream");
     log_info(cat("attention by cuDNN ", cudnnGetVersion() / 10000, ".", cudnnGetVersion() / 100 % 100));
   }
   ~AttentionState() override {
     attentions.clear();
-    cudnnDestroy(handle);
+    if (handle != nullptr) cudnnDestroy(handle);
   }
-  cudnnHandle_t handle = nullptr;
+  cudnnHandle_t handle = nullptr;  // none where there is no cuDNN
   std::map<Key, Attention> attentions;
 };
 
@@ -137,6 +142,7 @@ bool cudnn_attention_forward(Ctx& ctx, const Tensor& o, const Tensor& stats, con
                              const Tensor& v, const AttentionArgs& args, const Tensor& workspace) {
   const char* what = "attention forward";
   AttentionState& state = state_of(*ctx.cuda);
+  if (state.handle == nullptr) return false;
   const EqualSequences sequences = equal_sequences(args, q.size(0), k.size(0));
   const auto [found, fresh] = state.attentions.try_emplace(key_of(0, sequences, {&q, &k, &v, &o}, q, k, args.scale));
   Attention& attention = found->second;
@@ -160,6 +166,7 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
                               const Tensor& workspace) {
   const char* what = "attention backward";
   AttentionState& state = state_of(*ctx.cuda);
+  if (state.handle == nullptr) return false;
   const EqualSequences sequences = equal_sequences(args, g.q.size(0), g.k.size(0));
   const auto [found, fresh] = state.attentions.try_emplace(
       key_of(1, sequences, {&g.q, &g.k, &g.v, &g.o, &g.d_o, &g.dq, &g.dk, &g.dv}, g.q, g.k, args.scale));
