@@ -31,13 +31,14 @@ Tokenizer make_tokenizer(const std::vector<std::string>& files, const TextOption
                          const std::string& out) {
   BpeTrainer trainer(options);
   int64_t documents = 0, bytes = 0;
-  std::string document;
+  std::string part;
   for (const std::string& file : files) {
     const std::unique_ptr<DocumentReader> reader = open_documents(file, text);
-    for (document.clear(); reader->next(document); document.clear()) {
-      trainer.add(document);
-      ++documents;
-      bytes += static_cast<int64_t>(document.size());
+    bool ended = true;
+    for (part.clear(); reader->next_part(part, ended); part.clear()) {
+      trainer.add(part, ended);
+      documents += ended ? 1 : 0;
+      bytes += static_cast<int64_t>(part.size());
     }
   }
   if (bytes == 0) {

@@ -41,16 +41,26 @@ class PlainReader : public DocumentReader {
     return false;
   }
 
+  bool next_part(std::string& out, bool& ended) override {
+    if (by_line_) return DocumentReader::next_part(out, ended);
+    if (cursor_.at_end()) return false;
+    take_window(out);
+    ended = cursor_.at_end();
+    return true;
+  }
+
  private:
   bool take_all(std::string& out) {
     if (cursor_.at_end()) return false;
-    while (!cursor_.at_end()) {
-      const std::string_view rest = cursor_.rest();
-      out.append(rest);
-      cursor_.skip(rest.size());
-      cursor_.release();
-    }
+    while (!cursor_.at_end()) take_window(out);
     return true;
+  }
+
+  void take_window(std::string& out) {
+    const std::string_view rest = cursor_.rest();
+    out.append(rest);
+    cursor_.skip(rest.size());
+    cursor_.release();
   }
 
   TextCursor cursor_;

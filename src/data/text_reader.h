@@ -27,6 +27,12 @@ class DocumentReader {
   /// Appends the bytes of the next document to `out`; false where there is none. IoError naming file and line where the
   /// text is malformed.
   virtual bool next(std::string& out) = 0;
+  /// As next(), but of a document that is a whole file only its next part, for those who need not hold it; `ended`
+  /// tells whether it is the last.
+  virtual bool next_part(std::string& out, bool& ended) {
+    ended = true;
+    return next(out);
+  }
   /// A mark of the place behind the last document, for go_on().
   virtual uint64_t position() const = 0;
   /// Goes on behind the document after which another reader of the same file was at `position`, above 0.

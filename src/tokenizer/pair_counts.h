@@ -1,18 +1,20 @@
 // Which pair of neighbouring symbols is the most frequent, and where it stands. Places are kept only of pairs that
 // occur at least `floor_` times, as many as memory is allowed; pairs that are rarer cannot be merged before those. When
 // no pair that frequent is left, a new round over the text finds the next ones: a first pass adds up counts by a hash
-// of the pair, which is never too low; a second one takes the places of pairs that this lets through. A merge changes
-// no other pairs than those beside it, so counts stay exact between rounds, and the merges are those of a full index.
+// of the pair, which is never too low; a second one counts the pairs that this lets through, after another of the first
+// kind where they are many; the last takes the places of those that are frequent. A merge changes no other pairs than
+// those beside it, so counts stay exact between rounds, and the merges are those of a full index.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <queue>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "tokenizer/pair_sums.h"
+#include "tokenizer/pair_table.h"
 #include "tokenizer/symbol_text.h"
 
 namespace trireme {
@@ -55,38 +57,44 @@ class PairCounts {
   int64_t rounds() const { return rounds_; }
 
  private:
-  struct Pair {
-    int64_t count = 0;
-    std::vector<uint32_t> places;  // of its left symbols, rising; some may have lost the pair since
-  };
   struct Candidate {
     int64_t count;
     SymbolPair pair;
     bool operator<(const Candidate& o) const { return count != o.count ? count < o.count : pair > o.pair; }
   };
-  /// Of all pairs with one hash.
-  struct Sum {
-    uint32_t count = 0;  // at its largest value: or more
-    uint32_t places = 0;
+  /// Of a pair that the merge at hand makes.
+  struct Tally {
+    int64_t count = 0;
+    uint32_t places = 0;  // at most
+    uint32_t entry = 0;   // its number in table_ + 1; 0: none
   };
 
-  void start_round();
-  void fill(size_t max_places);
-  int64_t choose_floor(const std::vector<Sum>& sums, size_t max_places) const;
   std::optional<SymbolPair> best_known();
+  void start_round();
+  size_t num_sums() const;
+  static bool passes(const std::vector<PairFilter>& filters, SymbolPair pair);
+  PairFilter sift(const std::vector<PairFilter>& filters, size_t max_places);
+  bool count_frequent(size_t max_places, size_t max_pairs);
+  void take_places();
   void merge_at(uint32_t place, SymbolPair pair, int32_t product);
   void lose(SymbolPair pair, int64_t count);
-  void gain(SymbolPair pair, int64_t count, uint32_t place);
+  void gain(size_t key, int64_t count);
+  void keep_fresh(SymbolPair merged, int32_t product);
+  void take_fresh_places(SymbolPair merged, int32_t product);
+  void make_room(size_t places, SymbolPair merged);
+  void compact(SymbolPair merged);
+  size_t room_taken() const;
   bool skips(SymbolPair pair) const { return !limit_.allows(pair) || (!dropped_.empty() && dropped_.count(pair) > 0); }
 
   SymbolText& text_;
   const LengthLimit& limit_;
   int64_t min_count_, floor_ = INT64_MAX, rounds_ = 0;
-  size_t max_places_, num_places_ = 0;
-  size_t most_places_ = 0;  // those of pairs that merges made included; with more, a new round begins
-  std::unordered_map<SymbolPair, Pair> pairs_;  // all that occur floor_ times or more, and some others
+  size_t max_places_;
+  PairTable table_;              // all pairs that occur floor_ times or more, and some others
+  PagedArray<uint32_t> places_;  // of their left symbols, rising for each pair; some may have lost the pair since
   std::unordered_set<SymbolPair> dropped_;
-  std::vector<SymbolPair> fresh_;         // made by the merge at hand
+  std::vector<Tally> tallies_;            // 2 x: of symbol x before the product; 2 x + 1: behind it, also the product
+  std::vector<size_t> fresh_;             // tallies that the merge at hand uses
   std::priority_queue<Candidate> queue_;  // each pair once; only fresh pairs gain, so counts are never too low
 };
 

@@ -1,8 +1,6 @@
 #include "tokenizer/piece_counts.h"
 
 #include <algorithm>
-#include <cstring>
-#include <new>
 #include <span>
 
 #include "base/error.h"
@@ -15,18 +13,6 @@ uint64_t hash_of(std::string_view piece) { return hash64(std::as_bytes(std::span
 
 }  // namespace
 
-void GrowingBytes::append(std::string_view bytes) {
-  if (bytes.size() > capacity_ - size_) {
-    capacity_ = std::max<size_t>({size_t{4} << 10, capacity_ + capacity_ / 2, size_ + bytes.size()});
-    char* moved = static_cast<char*>(std::realloc(data_.get(), capacity_));
-    if (moved == nullptr) throw std::bad_alloc();
-    static_cast<void>(data_.release());
-    data_.reset(moved);
-  }
-  std::memcpy(data_.get() + size_, bytes.data(), bytes.size());
-  size_ += bytes.size();
-}
-
 void PieceCounts::add(std::string_view text) {
   const size_t mask = slots_.size() - 1;
   for (size_t at = hash_of(text) & mask;; at = (at + 1) & mask) {
@@ -35,7 +21,8 @@ void PieceCounts::add(std::string_view text) {
         throw ConfigError("the different words of this text take more than 4 GiB; train on a part of it");
       begins_.push_back(static_cast<uint32_t>(bytes_.size()));
       counts_.push_back(1);
-      bytes_.append(text);
+      bytes_.resize(bytes_.size() + text.size());
+      std::copy(text.begin(), text.end(), bytes_.end() - text.size());
       slots_[at] = size();
       if (begins_.size() * 10 > slots_.size() * 7) grow();
       return;

@@ -1,5 +1,6 @@
 #include "tokenizer/symbol_text.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace trireme {
@@ -9,9 +10,10 @@ SymbolText::SymbolText(PieceCounts pieces, const std::array<int32_t, 256>& byte_
   counts_.drop_table();
   size_ = static_cast<uint32_t>(counts_.bytes().size());
   const size_t words = size_ / 64 + 1;
-  starts_.assign(words, ~uint64_t{0});
+  starts_.resize(words);
+  std::fill(starts_.begin(), starts_.end(), ~uint64_t{0});
   starts_.back() = ~uint64_t{0} >> (63 - size_ % 64);
-  pieces_.assign(words, 0);
+  pieces_.resize(words);
   for (uint32_t p = 0; p <= counts_.size(); ++p) {
     const uint32_t at = counts_.begin(p);
     pieces_[at / 64] |= uint64_t{1} << at % 64;

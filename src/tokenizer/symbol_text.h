@@ -26,6 +26,7 @@ class SymbolText {
   SymbolText(PieceCounts pieces, const std::array<int32_t, 256>& byte_ids);
 
   uint32_t size() const { return size_; }  // in bytes; positions are below
+  size_t memory_bytes() const { return size_ + size_ / 4 + size_ / kRankBits * 4 + 4 * size_t{counts_.size()}; }
 
   /// Whether a symbol begins at this position; whether a piece does, or the text ends.
   bool begins_symbol(uint32_t at) const { return (starts_[at / 64] >> at % 64 & 1) != 0; }
@@ -61,7 +62,6 @@ class SymbolText {
 
   /// How often the piece occurs to which the position belongs.
   uint64_t count(uint32_t at) const { return counts_.count(piece_of(at)); }
-  uint64_t count_of_piece(uint32_t piece) const { return counts_.count(piece); }
 
   /// Makes one symbol of the two that begin at `at` and `middle`; it ends at `end`.
   void join(uint32_t at, uint32_t middle, uint32_t end, int32_t product) {
@@ -111,10 +111,10 @@ class SymbolText {
   }
 
   PieceCounts counts_;
-  GrowingBytes bytes_;
+  PagedArray<char> bytes_;
   uint32_t size_;
-  std::vector<uint64_t> starts_, pieces_;  // a bit a byte, and one behind the end
-  std::vector<uint32_t> ranks_;            // pieces that begin before every kRankBits-th byte
+  PagedArray<uint64_t> starts_, pieces_;  // a bit a byte, and one behind the end
+  PagedArray<uint32_t> ranks_;            // pieces that begin before every kRankBits-th byte
   std::array<int32_t, 256> byte_ids_;
   std::vector<int32_t> two_ids_;  // of symbols of two bytes, by these
 };

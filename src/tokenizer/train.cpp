@@ -18,8 +18,12 @@ namespace {
 
 constexpr size_t kProgressEvery = 64;  // merges
 
-// Places of pairs that are remembered (pair_counts.h): few enough that they take at most half of the text's size.
-constexpr size_t kMinPlaces = size_t{4} << 20, kBytesAPlace = 10;
+/// Places of pairs that are remembered (pair_counts.h): so many that symbols, places and what rounds take beside them
+/// stay below twice the size of the text.
+size_t max_places(size_t text_bytes, const SymbolText& symbols) {
+  constexpr size_t kLeast = size_t{4} << 20, kBytesAPlace = 6;
+  return std::max(kLeast, (2 * text_bytes - std::min(2 * text_bytes, symbols.memory_bytes())) / kBytesAPlace);
+}
 
 void check_special(const std::vector<std::string>& tokens) {
   std::unordered_set<std::string_view> seen;
@@ -78,44 +82,22 @@ class Growth {
   std::array<int32_t, 256> byte_ids_{};
 };
 
-}  // namespace
+/// Makes tokens until there are as many as asked for. What the text takes is given back at its end.
+void learn(Growth& growth, PieceCounts pieces, size_t text_bytes, const TrainOptions& options) {
+  SymbolText text(std::move(pieces), growth.byte_ids());
+  PairCounts counts(text, growth.limit(), options.min_frequency, max_places(text_bytes, text));
 
-BpeTrainer::BpeTrainer(TrainOptions options) : options_(std::move(options)) {
-  check_special(options_.special_tokens);
-  const auto least = static_cast<int64_t>(256 + options_.special_tokens.size());
-  if (options_.vocab_size < least || options_.vocab_size > SymbolText::kMaxSymbols) {
-    throw ConfigError(cat("vocabulary size ", options_.vocab_size, " is impossible; expected at least ", least,
-                          " (256 bytes and ", options_.special_tokens.size(), " special tokens) and at most ",
-                          SymbolText::kMaxSymbols));
-  }
-}
-
-void BpeTrainer::add(std::string_view text) {
-  const char* end = text.data() + text.size();
-  for (const char* p = text.data(); p < end;) {
-    const char* next = split_.next(p, end);
-    pieces_.add({p, static_cast<size_t>(next - p)});
-    p = next;
-  }
-  text_bytes_ += text.size();
-}
-
-Tokenizer BpeTrainer::train() && {
-  Growth growth(options_.special_tokens, options_.max_token_length);
-  SymbolText text(std::move(pieces_), growth.byte_ids());
-  PairCounts counts(text, growth.limit(), options_.min_frequency, std::max(kMinPlaces, text_bytes_ / kBytesAPlace));
-
-  const size_t wanted = static_cast<size_t>(options_.vocab_size) - options_.special_tokens.size();
+  const size_t wanted = static_cast<size_t>(options.vocab_size) - options.special_tokens.size();
   const auto report = [&] {
-    if (options_.progress) {
-      options_.progress(static_cast<int64_t>(growth.num_tokens()) - 256, static_cast<int64_t>(wanted) - 256);
+    if (options.progress) {
+      options.progress(static_cast<int64_t>(growth.num_tokens()) - 256, static_cast<int64_t>(wanted) - 256);
     }
   };
   while (growth.num_tokens() < wanted) {
     const std::optional<SymbolPair> pair = counts.best();
     if (!pair) {
       log_warn(cat("tokenizer: the corpus has pairs for ", growth.num_tokens() - 256, " merges only, ", wanted - 256,
-                   " were asked for; the vocabulary has ", growth.num_tokens() + options_.special_tokens.size(),
+                   " were asked for; the vocabulary has ", growth.num_tokens() + options.special_tokens.size(),
                    " tokens (more text, or a lower min_frequency, gives more)"));
       break;
     }
@@ -128,6 +110,49 @@ Tokenizer BpeTrainer::train() && {
     if (growth.num_tokens() % kProgressEvery == 0) report();
   }
   report();
+}
+
+}  // namespace
+
+BpeTrainer::BpeTrainer(TrainOptions options) : options_(std::move(options)) {
+  check_special(options_.special_tokens);
+  const auto least = static_cast<int64_t>(256 + options_.special_tokens.size());
+  if (options_.vocab_size < least || options_.vocab_size > SymbolText::kMaxSymbols) {
+    throw ConfigError(cat("vocabulary size ", options_.vocab_size, " is impossible; expected at least ", least,
+                          " (256 bytes and ", options_.special_tokens.size(), " special tokens) and at most ",
+                          SymbolText::kMaxSymbols));
+  }
+}
+
+void BpeTrainer::add(std::string_view text, bool ended) {
+  text_bytes_ += text.size();
+  if (rest_.empty()) {
+    rest_ = text.substr(count_pieces(text, ended));
+    return;
+  }
+  rest_.append(text);
+  if (!ended && rest_.size() < 2 * tried_) return;  // a piece that long is not looked through again for every part
+  rest_.erase(0, count_pieces(rest_, ended));
+}
+
+/// The bytes of those that are certain: what comes behind may change only the last piece and the one before it.
+size_t BpeTrainer::count_pieces(std::string_view text, bool ended) {
+  constexpr size_t kAhead = 16;  // no piece depends on more bytes behind its end
+  const char* end = text.data() + text.size();
+  const char* p = text.data();
+  while (p < end) {
+    const char* next = split_.next(p, end);
+    if (!ended && static_cast<size_t>(end - next) < kAhead) break;
+    pieces_.add({p, static_cast<size_t>(next - p)});
+    p = next;
+  }
+  tried_ = static_cast<size_t>(end - p);
+  return text.size() - tried_;
+}
+
+Tokenizer BpeTrainer::train() && {
+  Growth growth(options_.special_tokens, options_.max_token_length);
+  learn(growth, std::move(pieces_), text_bytes_, options_);
   return Tokenizer(std::move(growth).finish());
 }
 

@@ -34,16 +34,21 @@ class BpeTrainer {
   /// a single byte, not UTF-8 or there twice.
   explicit BpeTrainer(TrainOptions options);
 
-  /// Counts the pieces of one document. Special tokens within it are plain text.
-  void add(std::string_view text);
+  /// Counts the pieces of one document, or of its next part: until `ended` its last pieces are kept back. Special
+  /// tokens within it are plain text.
+  void add(std::string_view text, bool ended = true);
 
   /// The vocabulary for all that was added. Where the corpus has too few pairs it is smaller than asked,
   /// and a warning says so.
   Tokenizer train() &&;
 
  private:
+  size_t count_pieces(std::string_view text, bool ended);
+
   TrainOptions options_;
   Gpt2Split split_;
+  std::string rest_;  // of the document whose parts are given
+  size_t tried_ = 0;  // how long it was when it was last looked through
   PieceCounts pieces_;
   size_t text_bytes_ = 0;
 };

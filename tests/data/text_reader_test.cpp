@@ -40,6 +40,23 @@ TEST(Text, WholeFileIsOneDocumentByteForByte) {
   EXPECT_EQ(read_all(text, "a.txt"), Strings{text});
 }
 
+TEST(Text, PartsOfAWholeFileFollowOneAnother) {
+  std::string text;
+  for (int i = 0; i < 200000; ++i) text += cat(i, " ");
+  const auto parts_of = [](const std::string& of, const std::string& name, const TextOptions& options) {
+    const auto reader = read_documents(of, name, options);
+    std::string joined, part;
+    size_t parts = 0;
+    for (bool ended = false; reader->next_part(part, ended); part.clear(), ++parts) joined += part + (ended ? "|" : "");
+    return std::pair(joined, parts);
+  };
+  const auto [joined, parts] = parts_of(text, "a.txt", {});
+  EXPECT_TRUE(joined == text + "|");
+  EXPECT_GT(parts, 2U);
+  EXPECT_EQ(parts_of("a\n%\nb\n", "a.txt", {"text", "%"}), std::pair(std::string("a|b|"), size_t{2}));
+  EXPECT_EQ(parts_of("text\na\nb\n", "a.csv", {}), std::pair(std::string("a|b|"), size_t{2}));
+}
+
 TEST(Text, SeparatorLinesEndDocuments) {
   const TextOptions percent{"text", "%"};
   EXPECT_EQ(read_all("a\nb\n%\n%\r\nc % d\r\n%\ne", "a.txt", percent), (Strings{"a\nb", "c % d", "e"}));

@@ -19,13 +19,18 @@ std::array<int32_t, 256> plain_ids() {
   return ids;
 }
 
-/// Words of the letters a to d, of 1 to 30 letters, some of them often.
-PieceCounts random_pieces(uint32_t seed, int count) {
-  std::mt19937 random(seed);
+struct Words {
+  uint32_t seed = 1, letters = 4;
+  int count = 400;
+};
+
+/// Words of 1 to 30 letters, some of them often.
+PieceCounts random_pieces(const Words& words) {
+  std::mt19937 random(words.seed);
   PieceCounts pieces;
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < words.count; ++i) {
     std::string word;
-    for (size_t n = 1 + random() % 30; n > 0; --n) word += static_cast<char>('a' + random() % 4);
+    for (size_t n = 1 + random() % 30; n > 0; --n) word += static_cast<char>('a' + random() % words.letters);
     for (size_t n = 1 + random() % 4; n > 0; --n) pieces.add(word);
   }
   return pieces;
@@ -36,8 +41,8 @@ struct Merged {
   int64_t rounds = 0;
 };
 
-Merged merge_all(uint32_t seed, size_t max_places, int64_t min_count, int64_t max_characters = 0) {
-  SymbolText text(random_pieces(seed, 400), plain_ids());
+Merged merge_all(const Words& words, size_t max_places, int64_t min_count, int64_t max_characters = 0) {
+  SymbolText text(random_pieces(words), plain_ids());
   LengthLimit limit(max_characters);
   std::vector<std::string> tokens;
   for (int byte = 0; byte < 256; ++byte) limit.add(tokens.emplace_back(1, static_cast<char>(byte)));
@@ -62,15 +67,27 @@ Merged merge_all(uint32_t seed, size_t max_places, int64_t min_count, int64_t ma
 TEST(PairCounts, MergesAreTheSameHoweverFewPlacesAreKept) {
   for (const uint32_t seed : {1U, 2U, 3U}) {
     for (const auto& [min_count, characters] : {std::pair(1, 0), std::pair(5, 0), std::pair(2, 3)}) {
-      const Merged whole = merge_all(seed, 1 << 20, min_count, characters);
+      const Merged whole = merge_all({seed}, 1 << 20, min_count, characters);
       EXPECT_EQ(whole.rounds, 1);
       EXPECT_GT(whole.pairs.size(), 40U);
       for (const size_t places : {1, 50, 1000}) {
-        const Merged parts = merge_all(seed, places, min_count, characters);
+        const Merged parts = merge_all({seed}, places, min_count, characters);
         EXPECT_EQ(parts.pairs, whole.pairs) << places;
         EXPECT_GT(parts.rounds, 2) << places;
       }
     }
+  }
+}
+
+TEST(PairCounts, MergesAreTheSameWhereManyRarePairsShareSums) {
+  const Words words{4, 256, 5000};
+  const Merged whole = merge_all(words, 1 << 24, 2);
+  ASSERT_EQ(whole.pairs.size(), 500U);
+  EXPECT_EQ(whole.rounds, 1);
+  for (const size_t places : {100, 3000, 10000}) {
+    const Merged parts = merge_all(words, places, 2);
+    EXPECT_EQ(parts.pairs, whole.pairs) << places;
+    EXPECT_GT(parts.rounds, 2) << places;
   }
 }
 

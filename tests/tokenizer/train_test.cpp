@@ -42,6 +42,24 @@ TEST(BpeTrainer, DoesNotDependOnTheOrderOfTexts) {
   EXPECT_EQ(forward.vocab_size(), 400);
 }
 
+TEST(BpeTrainer, PartsOfADocumentGiveWhatTheWholeGives) {
+  std::mt19937 random(5);
+  const std::vector<std::string> words = {"we", "'ll", "'",    " ",    "  \n", "\u3000",
+                                          "12", "!?",  "\xE6", "春眠", " day", "\r\n"};
+  for (int round = 0; round < 30; ++round) {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += words[random() % words.size()];
+    if (round % 10 == 0) text += std::string(300, 'a') + " b";  // a piece over many parts
+    const TrainOptions options{.vocab_size = 340, .min_frequency = 1};
+    BpeTrainer trainer(options);
+    for (size_t begin = 0, size = 0; begin < text.size(); begin += size) {
+      size = 1 + random() % 60;
+      trainer.add(std::string_view(text).substr(begin, size), begin + size >= text.size());
+    }
+    EXPECT_EQ(std::move(trainer).train().fingerprint(), train({text}, options).fingerprint()) << round;
+  }
+}
+
 TEST(BpeTrainer, MakesNoTokenLongerThanAsked) {
   const std::string text = "春眠不觉晓春眠不觉晓春眠不觉晓处处闻啼鸟处处闻啼鸟";
   const Tokenizer one = train({text}, {.vocab_size = 300, .min_frequency = 1, .max_token_length = 1});
