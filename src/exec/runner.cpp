@@ -14,13 +14,15 @@ constexpr int64_t kGpuLogitRows = 16384;
 }  // namespace
 
 StageRange StageRange::of(int num_units, int stages, int stage) {
+  const bool idle = stages > num_units;  // some have no unit; the head has the last one for itself
+  const int units = idle ? num_units - 1 : num_units, parts = idle ? stages - 1 : stages;
+  const auto begin = [&](int s) { return units - static_cast<int>(part_begin(units, parts, std::max(parts - s, 0))); };
   StageRange range;
-  const auto begin = [&](int s) { return num_units - static_cast<int>(part_begin(num_units, stages, stages - s)); };
   range.first = begin(stage);
   range.last = begin(stage + 1);
   range.is_first = stage == 0;
   range.is_last = stage == stages - 1;
-  if (range.is_last) --range.last;  // the head is run apart
+  if (range.is_last && !idle) --range.last;  // the head is run apart
   return range;
 }
 

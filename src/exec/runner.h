@@ -21,7 +21,8 @@ struct StageRange {
   bool is_first = true, is_last = true;
 
   /// Units of a model with `num_units` dealt to `stages`: embedding and head count as one each. Where it does not come
-  /// out even the first stages have one more, for the head is dear and the embedding cheap.
+  /// out even the first stages have one more, for the head is dear and the embedding cheap. More stages than units:
+  /// some between the first and the last have none, and pass on what comes.
   static StageRange of(int num_units, int stages, int stage);
   /// Those of a pipeline rank, by chunk.
   static std::vector<StageRange> of(int num_units, const PipelineShape& shape, int rank);

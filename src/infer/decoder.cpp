@@ -4,6 +4,7 @@
 
 #include "base/numeric.h"
 #include "checkpoint/model_io.h"
+#include "layers/attention.h"
 #include "ops/basic.h"
 
 namespace trireme {
@@ -41,9 +42,9 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* gr
 /// The heads of this tensor rank, of the blocks of this pipeline stage.
 void Decoder::make_cache() {
   const ModelConfig& m = config_.model;
-  const int64_t ranks = groups_.tp->size(), rank = groups_.tp->rank(), all = m.num_key_value_heads;
-  const int64_t heads = part_begin(all, ranks, rank + 1) - part_begin(all, ranks, rank);
-  const Shape shape{config_.sequences * config_.capacity, heads, m.head_dim};
+  const RankHeads heads =
+      rank_heads(m.num_attention_heads, m.num_key_value_heads, groups_.tp->size(), groups_.tp->rank());
+  const Shape shape{config_.sequences * config_.capacity, heads.kv, m.head_dim};
   const int64_t half = shape.numel() * dtype_size(config_.param_dtype);
   views_.resize(static_cast<size_t>(m.num_hidden_layers));
   for (int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {

@@ -29,20 +29,20 @@ AttentionArgs attention_args(const AttentionConfig& config, const Batch& batch, 
           .head_begin = head_begin};
 }
 
-/// Key-value heads of the tensor ranks before this one, or before the one `ranks` further. A rank has the query heads
-/// that belong to its key-value heads.
-int64_t kv_heads_before(const AttentionConfig& c, const LayerGroups& groups, int ranks) {
-  return part_begin(c.kv_heads, groups.tp().size(), groups.tp().rank() + ranks);
-}
-
 }  // namespace
+
+RankHeads rank_heads(int64_t heads, int64_t kv_heads, int64_t ranks, int64_t rank) {
+  const int64_t readers = div_exact(heads, kv_heads);  // query heads of each key-value head
+  const DealtPieces kv = deal_pieces(kv_heads, ranks, rank);
+  const int64_t begin = kv.begin * readers + part_begin(readers, kv.sharers, kv.place);
+  const int64_t end = (kv.end - 1) * readers + part_begin(readers, kv.sharers, kv.place + 1);
+  return {begin, end - begin, kv.begin, kv.end - kv.begin};
+}
 
 SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& c, const LayerGroups& groups)
     : config_(c),
       groups_(groups),
-      kv_heads_(kv_heads_before(c, groups, 1) - kv_heads_before(c, groups, 0)),
-      heads_(kv_heads_ * div_exact(c.heads, c.kv_heads)),
-      head_begin_(kv_heads_before(c, groups, 0) * div_exact(c.heads, c.kv_heads)),
+      rank_(rank_heads(c.heads, c.kv_heads, groups.tp().size(), groups.tp().rank())),
       qkv_(params, "qkv",
            {.in = c.hidden,
             .out = (c.heads + 2 * c.kv_heads) * c.head_dim,
@@ -50,6 +50,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .bias = c.qkv_bias,
             .chunks = {c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim},
             .pieces = c.kv_heads,
+            .parts = {c.heads / c.kv_heads, 1, 1},
             .init_std = c.init_std},
            groups),
       out_(params, "out",
@@ -58,6 +59,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .kind = LinearKind::row,
             .bias = c.out_bias,
             .pieces = c.kv_heads,
+            .parts = {c.heads / c.kv_heads},
             .init_std = c.out_init_std},
            groups) {
   if (!c.qk_norm) return;
@@ -67,16 +69,16 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
 
 SelfAttention::Heads SelfAttention::split(const Tensor& qkv) const {
   const int64_t d = config_.head_dim;
-  return {head_view(qkv, 0, heads_, d), head_view(qkv, heads_ * d, kv_heads_, d),
-          head_view(qkv, (heads_ + kv_heads_) * d, kv_heads_, d)};
+  return {head_view(qkv, 0, rank_.q, d), head_view(qkv, rank_.q * d, rank_.kv, d),
+          head_view(qkv, (rank_.q + rank_.kv) * d, rank_.kv, d)};
 }
 
 /// The heads as attention saw them.
 SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
   Heads heads = split(saved.qkv);
   if (saved.qk.defined()) {
-    heads.q = head_view(saved.qk, 0, heads_, config_.head_dim);
-    heads.k = head_view(saved.qk, heads_ * config_.head_dim, kv_heads_, config_.head_dim);
+    heads.q = head_view(saved.qk, 0, rank_.q, config_.head_dim);
+    heads.k = head_view(saved.qk, rank_.q * config_.head_dim, rank_.kv, config_.head_dim);
   }
   return heads;
 }
@@ -87,7 +89,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
   qkv_.forward(ctx, saved.qkv, x);
   saved.qk = {};
   if (q_norm_) {
-    saved.qk = ctx.keep->take(x.dtype, {n, (heads_ + kv_heads_) * d});
+    saved.qk = ctx.keep->take(x.dtype, {n, (rank_.q + rank_.kv) * d});
     const Heads raw = split(saved.qkv), normed = rotated(saved);
     q_norm_->forward(ctx, normed.q, {}, raw.q, {}, saved.q_norm);
     k_norm_->forward(ctx, normed.k, {}, raw.k, {}, saved.k_norm);
@@ -107,10 +109,10 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
     heads.k = cache.k;
     heads.v = cache.v;
   }
-  saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
-  saved.lse = ctx.keep->take(DType::f32, {n, heads_});
-  const Tensor out = head_view(saved.out, 0, heads_, d);
-  const AttentionArgs args = attention_args(config_, batch, head_begin_);
+  saved.out = ctx.keep->take(x.dtype, {n, rank_.q * d});
+  saved.lse = ctx.keep->take(DType::f32, {n, rank_.q});
+  const Tensor out = head_view(saved.out, 0, rank_.q, d);
+  const AttentionArgs args = attention_args(config_, batch, rank_.q_begin);
   if (groups_.cp() != nullptr)
     context_attention_forward(ctx, *groups_.cp(), out, saved.lse, heads.q, heads.k, heads.v, args, batch.context);
   else
@@ -125,11 +127,11 @@ void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor
   const Tensor dqkv = ctx.temp->take(x.dtype, saved.qkv.shape);
   {
     const ArenaScope inner(*ctx.temp);
-    const Tensor dout = ctx.temp->take(x.dtype, {n, heads_ * d});
+    const Tensor dout = ctx.temp->take(x.dtype, {n, rank_.q * d});
     out_.backward(ctx, dout, dy, saved.out);
     const Heads heads = rotated(saved), grads = split(dqkv);
-    const Tensor d_o = head_view(dout, 0, heads_, d), o = head_view(saved.out, 0, heads_, d);
-    const AttentionArgs args = attention_args(config_, batch, head_begin_);
+    const Tensor d_o = head_view(dout, 0, rank_.q, d), o = head_view(saved.out, 0, rank_.q, d);
+    const AttentionArgs args = attention_args(config_, batch, rank_.q_begin);
     if (groups_.cp() != nullptr)
       context_attention_backward(ctx, *groups_.cp(),
                                  {grads.q, grads.k, grads.v, d_o, heads.q, heads.k, heads.v, o, saved.lse}, args,

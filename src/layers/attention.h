@@ -24,6 +24,14 @@ struct AttentionConfig {
   Tensor rope_table;  // (positions, head_dim), see ops/rope.h; undefined: no RoPE
 };
 
+/// A tensor rank's heads, as indices of the model's. Key-value heads are dealt out, each with the query heads that read
+/// it. Where there are more ranks than key-value heads, a rank has one of them, as other ranks do, and its part of the
+/// query heads.
+struct RankHeads {
+  int64_t q_begin = 0, q = 0, kv_begin = 0, kv = 0;
+};
+RankHeads rank_heads(int64_t heads, int64_t kv_heads, int64_t ranks, int64_t rank);
+
 class SelfAttention {
  public:
   struct Saved {
@@ -51,8 +59,7 @@ class SelfAttention {
 
   AttentionConfig config_;
   LayerGroups groups_;
-  int64_t kv_heads_, heads_;  // of this rank
-  int64_t head_begin_;
+  RankHeads rank_;
   Linear qkv_, out_;
   std::optional<Norm> q_norm_, k_norm_;
 };

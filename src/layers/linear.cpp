@@ -11,6 +11,7 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
       .name = name + ".weight", .shape = {c.out, c.in}, .init = Init::normal, .init_std = c.init_std, .decay = true};
   spec.split.dim = c.kind == LinearKind::column ? 0 : 1;
   spec.split.pieces = c.pieces;
+  spec.split.parts = c.parts;
   if (c.kind == LinearKind::column) spec.split.chunks = c.chunks;
   return spec;
 }

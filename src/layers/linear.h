@@ -18,6 +18,7 @@ struct LinearConfig {
   bool bias = false;
   std::vector<int64_t> chunks;  // of the outputs (column kind), each split on its own
   int64_t pieces = 0;           // of each chunk, or of the inputs (row kind), as in Split
+  std::vector<int64_t> parts;   // of the pieces, as in Split
   float init_std = 0.02F;
 };
 

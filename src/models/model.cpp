@@ -135,9 +135,9 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
 Model build_model(const ModelConfig& c, const LayerGroups& groups, const BuildOptions& options) {
   const Group& tp = groups.tp();
   CHECK(c.vocab_size > 0, "the vocabulary size must be known");
-  if (c.num_key_value_heads < tp.size())
-    throw ConfigError(cat("parallel.tensor=", tp.size(), " is more than the model's ", c.num_key_value_heads,
-                          " key-value heads: some rank would have none"));
+  if (c.num_attention_heads < tp.size())
+    throw ConfigError(cat("parallel.tensor=", tp.size(), " is more than the model's ", c.num_attention_heads,
+                          " query heads: some rank would have none"));
   Model model;
   model.hidden_size = c.hidden_size;
   model.vocab_size = c.vocab_size;

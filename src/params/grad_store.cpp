@@ -6,6 +6,16 @@
 #include "ops/basic.h"
 
 namespace trireme {
+namespace {
+
+/// Of the chunk that such rows are part of.
+Shape whole_shape(const Param& param, const SharedRows& shared) {
+  Shape shape = param.local_shape;
+  shape[0] = shared.of;
+  return shape;
+}
+
+}  // namespace
 
 GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups)
     : table_(table), layout_(layout), groups_(groups) {
@@ -23,12 +33,17 @@ GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device
   if (groups.pp->size() > 1)
     for (const Param& param : table)
       if (!param.spec.tied_to.empty()) scratch = std::max(scratch, param.local_shape.numel());
+  for (const UnitLayout& unit : layout.units)
+    for (const ParamPlace& place : unit.places)
+      for (const SharedRows& shared : place.param->shared)
+        scratch = std::max(scratch, whole_shape(*place.param, shared).numel());
   scratch_ = Buffer("gradient scratch", device, scratch * dtype_size(DType::f32));
+  const auto for_each_counted = failpoint("norm.counts_twice") ? for_each_piece : for_each_own_piece;
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const FlatRange range = layout.optimizer_range(static_cast<int>(u));
     const Tensor view = optimizer_view(static_cast<int>(u));
-    for_each_piece(layout.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
-      if (counts_in_norm(param)) counted_.push_back(view.slice(0, flat - range.begin, flat - range.begin + n));
+    for_each_counted(layout.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
+      if (param.spec.trainable) counted_.push_back(view.slice(0, flat - range.begin, flat - range.begin + n));
     });
   }
 }
@@ -53,16 +68,32 @@ void GradStore::acquire(Ctx& ctx, int unit) {
   }
 }
 
-void GradStore::sum_over_tensor_ranks(int unit) {
+void GradStore::sum_over_tensor_ranks(Ctx& ctx, int unit) {
   if (groups_.tp->size() == 1) return;
-  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places)
-    if (place.param->spec.grad_sum_tp && place.param->grad.defined())
-      groups_.tp->all_reduce(place.param->grad, ReduceOp::sum);
+  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places) {
+    if (!place.param->grad.defined()) continue;
+    if (place.param->spec.grad_sum_tp) groups_.tp->all_reduce(place.param->grad, ReduceOp::sum);
+    sum_shared(ctx, *place.param);
+  }
+}
+
+/// Each rank puts its rows at their place in the chunk: what is summed there is what those ranks have that share them.
+void GradStore::sum_shared(Ctx& ctx, const Param& param) {
+  if (failpoint("grads.shared_unsummed")) return;
+  for (const SharedRows& shared : param.shared) {
+    const Tensor whole = scratch_.view(DType::f32, whole_shape(param, shared));
+    const Tensor place = whole.slice(0, shared.begin, shared.begin + shared.rows);
+    const Tensor rows = param.grad.slice(0, shared.local_row, shared.local_row + shared.rows);
+    fill(ctx, whole, 0);
+    copy(ctx, place, rows);
+    groups_.tp->all_reduce(whole, ReduceOp::sum);
+    copy(ctx, rows, place);
+  }
 }
 
 void GradStore::publish(Ctx& ctx, int unit) {
   if (!sharded()) return;
-  sum_over_tensor_ranks(unit);
+  sum_over_tensor_ranks(ctx, unit);
   for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
     bool fresh = false;
     const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
@@ -107,7 +138,7 @@ void GradStore::finish(Ctx& ctx) {
   for (size_t u = 0; u < buffers_.size(); ++u) {
     const int unit = static_cast<int>(u);
     if (layout_.units[u].numel == 0) continue;
-    sum_over_tensor_ranks(unit);
+    sum_over_tensor_ranks(ctx, unit);
     const Tensor flat = buffers_[u].view(DType::f32, {layout_.units[u].numel});
     if (layout_.zero_stage >= 1)
       groups_.dp_cp->reduce_scatter(optimizer_view(unit), flat);
@@ -125,10 +156,6 @@ Tensor GradStore::optimizer_view(int unit) const {
   const FlatRange range = layout_.optimizer_range(unit);
   return buffers_[static_cast<size_t>(unit)].view(DType::f32, {range.size()},
                                                   sharded() ? 0 : range.begin * dtype_size(DType::f32));
-}
-
-bool GradStore::counts_in_norm(const Param& param) const {
-  return param.spec.trainable && (stands_for(param.spec, groups_.tp->rank()) || failpoint("norm.counts_twice"));
 }
 
 double GradStore::global_sum_squares(Ctx& ctx) const {

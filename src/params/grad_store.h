@@ -35,9 +35,9 @@ class GradStore {
 
  private:
   void bind(int unit, const Tensor& flat);
-  void sum_over_tensor_ranks(int unit);
+  void sum_over_tensor_ranks(Ctx& ctx, int unit);
+  void sum_shared(Ctx& ctx, const Param& param);
   void sum_tied(Ctx& ctx);
-  bool counts_in_norm(const Param& param) const;
 
   ParamTable& table_;
   const ModelLayout& layout_;
@@ -45,7 +45,7 @@ class GradStore {
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
   std::vector<Tensor> counted_;  // this rank's gradients that count in the norm
   UnitRing ring_;
-  Buffer scratch_;  // one shard, or the copy of a tied gradient of another stage
+  Buffer scratch_;  // one shard, the copy of a tied gradient of another stage, or rows that tensor ranks share
 };
 
 }  // namespace trireme

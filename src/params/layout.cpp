@@ -55,4 +55,14 @@ void for_each_piece(const UnitLayout& unit, FlatRange range, FunctionRef<void(Pa
   }
 }
 
+void for_each_own_piece(const UnitLayout& unit, FlatRange range,
+                        FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn) {
+  for_each_piece(unit, range, [&](Param& param, int64_t first, int64_t flat, int64_t n) {
+    for (const FlatRange& own : param.own) {
+      const int64_t begin = std::max(own.begin, first), end = std::min(own.end, first + n);
+      if (begin < end) fn(param, begin, flat + begin - first, end - begin);
+    }
+  });
+}
+
 }  // namespace trireme

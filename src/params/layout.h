@@ -28,12 +28,6 @@ struct UnitRange {
   bool contains(int unit) const { return first <= unit && unit < last; }
 };
 
-/// A range of a unit's flat run.
-struct FlatRange {
-  int64_t begin = 0, end = 0;
-  int64_t size() const { return end - begin; }
-};
-
 struct ModelLayout {
   std::vector<UnitLayout> units;  // by unit index; those of other pipeline stages are empty
   int rank = 0, num_ranks = 1;    // among those that hold the same parameters
@@ -54,5 +48,8 @@ struct ModelLayout {
 /// Calls fn(param, first element within it, first element in the flat run, count) for each parameter that `range`
 /// touches.
 void for_each_piece(const UnitLayout& unit, FlatRange range, FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn);
+/// The same of the elements for which this rank stands among the tensor ranks (Param::own).
+void for_each_own_piece(const UnitLayout& unit, FlatRange range,
+                        FunctionRef<void(Param&, int64_t, int64_t, int64_t)> fn);
 
 }  // namespace trireme

@@ -14,13 +14,23 @@ namespace trireme {
 enum class Init : uint8_t { zeros, ones, normal };
 
 /// How tensor parallelism cuts a parameter: along `dim`, each of `chunks` on its own (a fused q, k, v has three chunks,
-/// so that every rank gets its share of each). A chunk is `pieces` equal runs (its heads, say), of which rank r of n
-/// gets [pieces*r/n, pieces*(r+1)/n). dim < 0: every rank holds the whole.
+/// so that every rank gets its share of each). A chunk is `pieces` equal runs (its heads, say), dealt to the ranks by
+/// deal_pieces. dim < 0: every rank holds the whole.
 struct Split {
   int dim = -1;
   std::vector<int64_t> chunks;  // sizes along dim, summing to the global size
   int64_t pieces = 0;           // 0: every row or column is one
+  // Where ranks outnumber pieces: into how many equal runs a piece of each chunk is cut for the ranks that share it; 1:
+  // they hold all of it. Empty: pieces are not shared, and some ranks have none.
+  std::vector<int64_t> parts;
 };
+
+/// What a rank gets of `pieces` that belong together with other things: [begin, end). Where there are fewer than ranks,
+/// one piece, at `place` among the `sharers` ranks that have it.
+struct DealtPieces {
+  int64_t begin = 0, end = 0, place = 0, sharers = 1;
+};
+DealtPieces deal_pieces(int64_t pieces, int64_t ranks, int64_t rank);
 
 struct ParamSpec {
   std::string name;  // ours, unique: "blocks.3.attn.qkv.weight"
@@ -41,13 +51,29 @@ struct Box {
   int64_t row = 0, rows = 0, col = 0, cols = 0;
 };
 
+/// Elements [begin, end) of a flat run: of a parameter's local ones, or of a unit.
+struct FlatRange {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+/// Rows that several tensor ranks hold, each of which sees only part of their gradient.
+struct SharedRows {
+  int64_t local_row = 0;                // the first of them here
+  int64_t begin = 0, rows = 0, of = 0;  // they are [begin, begin + rows) of a chunk of so many
+};
+
 /// One parameter of this rank's model. A store binds `value` and `grad`; they are valid between acquire and release.
 struct Param {
   ParamSpec spec;
-  Shape local_shape;             // what this tensor-parallel rank holds
-  std::vector<Box> local_boxes;  // where its rows (or columns) lie in the global parameter, in local order
-  Tensor value;                  // local_shape, storage dtype
-  Tensor grad;                   // local_shape, f32; undefined where not trainable or not training
+  Shape local_shape;               // what this tensor-parallel rank holds
+  std::vector<Box> local_boxes;    // where its rows (or columns) lie in the global parameter, in local order
+  std::vector<SharedRows> shared;  // what of it other tensor ranks hold too, though not all of them
+  // Local elements for which this rank stands among the tensor ranks, where each element is to be taken once: in a
+  // norm, in a checkpoint. What several ranks hold is the first one's; a tied parameter is its owner's.
+  std::vector<FlatRange> own;
+  Tensor value;  // local_shape, storage dtype
+  Tensor grad;   // local_shape, f32; undefined where not trainable or not training
 };
 
 /// All parameters of one rank's model in order of declaration; references stay valid.
@@ -77,12 +103,6 @@ class ParamBuilder {
 
 /// The parameter whose memory `param` uses: itself, or the one it is tied to.
 const Param& tie_owner(const ParamTable& table, const Param& param);
-
-/// Whether of all tensor ranks this one stands for the parameter where each element is to be taken once: in a norm, in
-/// a checkpoint. A tied parameter is its owner's, one that every rank holds whole is the first one's.
-inline bool stands_for(const ParamSpec& spec, int tp_rank) {
-  return spec.tied_to.empty() && (spec.split.dim >= 0 || tp_rank == 0);
-}
 
 /// The boxes of `shape` that part `rank` of `size` holds under `split`, in local order, and the local shape.
 std::vector<Box> local_boxes(const Shape& shape, const Split& split, int rank, int size);

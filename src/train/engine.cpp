@@ -102,7 +102,7 @@ auto with_planned_batch(const EngineConfig& c, const Groups& groups, Fn fn) {
 int64_t planned_copy(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups) {
   const ParamStore params(model.params, layout, c.precision.param_dtype, kMeta, *groups.dp_cp);
   const AdamW optimizer(layout, c.precision, c.optimizer, c.seed, kMeta);
-  return copy_bytes(rank_state(layout, params, optimizer, groups.tp->rank()));
+  return copy_bytes(rank_state(layout, params, optimizer));
 }
 
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,

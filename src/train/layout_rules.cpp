@@ -1,34 +1,34 @@
 #include "train/layout_rules.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 
 namespace trireme {
 namespace {
 
-int64_t num_units(const ModelConfig& model) { return model.num_hidden_layers + 2; }
+/// The vocabulary may not be known yet (0).
+int64_t most_tensor_ranks(const ModelConfig& model) {
+  const int64_t most = std::min(model.num_attention_heads, model.intermediate_size);
+  return model.vocab_size > 0 ? std::min(most, model.vocab_size) : most;
+}
 
 constexpr LayoutRule kRules[] = {
     {"ZeRO-2 or ZeRO-3 with a pipeline",
      "a pipeline stage sums its gradients over ranks once a step; summing them, or gathering parameters, for each of "
-     "its "
-     "many micro-batches would cost more than it saves",
+     "its many micro-batches would cost more than it saves",
      [](const LayoutFacts& f) { return f.parallel.zero_stage >= 2 && f.parallel.pipeline > 1; },
      [](const LayoutFacts& f) {
        return cat("parallel.zero_stage=", f.parallel.zero_stage, " with parallel.pipeline=", f.parallel.pipeline,
                   " is not supported: gradients of a pipeline stage are summed once a step; use zero_stage 0 or 1");
      }},
-    {"more pipeline stages than blocks + 2", "every stage needs a unit: the embedding, a block or the head",
-     [](const LayoutFacts& f) { return f.parallel.pipeline * f.parallel.virtual_pipeline > num_units(*f.model); },
+    {"more tensor ranks than query heads, channels between the matrices of an MLP, or tokens of the vocabulary",
+     "every rank needs a part of every matrix",
+     [](const LayoutFacts& f) { return f.parallel.tensor > most_tensor_ranks(*f.model); },
      [](const LayoutFacts& f) {
-       return cat("parallel.pipeline x parallel.virtual_pipeline = ", f.parallel.pipeline, " x ",
-                  f.parallel.virtual_pipeline, " is more than the model's ", num_units(*f.model),
-                  " units (embedding, blocks, head): some stage would have nothing to do");
-     }},
-    {"more tensor ranks than key-value heads", "every rank needs a head",
-     [](const LayoutFacts& f) { return f.parallel.tensor > f.model->num_key_value_heads; },
-     [](const LayoutFacts& f) {
-       return cat("parallel.tensor=", f.parallel.tensor, " is more than the model's ", f.model->num_key_value_heads,
-                  " key-value heads: some rank would have none");
+       return cat("parallel.tensor=", f.parallel.tensor, " is more than the model has of query heads (",
+                  f.model->num_attention_heads, "), MLP channels (", f.model->intermediate_size, ") or tokens (",
+                  f.model->vocab_size, "): some rank would have no part of a matrix");
      }},
 };
 

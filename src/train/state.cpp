@@ -7,15 +7,16 @@
 namespace trireme {
 namespace {
 
-/// The weights in `range(unit)` of every unit, a sub-range of its optimizer range.
-template <class RangeOf>
-std::vector<StatePiece> weights_in(const ModelLayout& layout, const ParamStore& params, RangeOf range_of) {
+/// The weights in `range_of(unit)` of every unit, a sub-range of its optimizer range, cut by `for_each`.
+template <class ForEach, class RangeOf>
+std::vector<StatePiece> weights_in(const ModelLayout& layout, const ParamStore& params, ForEach for_each,
+                                   RangeOf range_of) {
   std::vector<StatePiece> pieces;
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int unit = static_cast<int>(u);
     const int64_t first = layout.optimizer_range(unit).begin;
     const Tensor values = params.optimizer_view(unit);
-    for_each_piece(layout.units[u], range_of(unit), [&](Param& param, int64_t begin, int64_t flat, int64_t n) {
+    for_each(layout.units[u], range_of(unit), [&](Param& param, int64_t begin, int64_t flat, int64_t n) {
       pieces.push_back({&param, "", begin, values.slice(0, flat - first, flat - first + n)});
     });
   }
@@ -45,11 +46,10 @@ void add_shared(std::vector<StatePiece>& out, const StatePiece& piece, const Sta
 
 }  // namespace
 
-RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer, int tp_rank) {
+RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer) {
   RankState state;
   // Ranks with the same parameters share them out by their ZeRO parts, also where nothing is sharded.
-  state.weights = weights_in(layout, params, [&](int unit) { return layout.shard(unit); });
-  std::erase_if(state.weights, [&](const StatePiece& p) { return !stands_for(p.param->spec, tp_rank); });
+  state.weights = weights_in(layout, params, for_each_own_piece, [&](int unit) { return layout.shard(unit); });
   for (const StatePiece& piece : optimizer_pieces(optimizer, params))
     for (const StatePiece& owned : state.weights)
       if (owned.param == piece.param) add_shared(state.optimizer, piece, owned);
@@ -57,7 +57,7 @@ RankState rank_state(const ModelLayout& layout, const ParamStore& params, const 
 }
 
 RankState engine_state(Engine& engine) {
-  RankState state = rank_state(engine.layout(), engine.param_store(), engine.optimizer(), engine.groups().tp->rank());
+  RankState state = rank_state(engine.layout(), engine.param_store(), engine.optimizer());
   state.model = &engine.config().model;
   state.params = &engine.params();
   state.weight_dtype = engine.config().precision.param_dtype;
@@ -67,7 +67,7 @@ RankState engine_state(Engine& engine) {
 void restore_state(Engine& engine, const Checkpoint& checkpoint) {
   do_together(*engine.groups().world, [&] {
     read_weights(checkpoint, engine.config().model, engine.params(),
-                 weights_in(engine.layout(), engine.param_store(),
+                 weights_in(engine.layout(), engine.param_store(), for_each_piece,
                             [&](int unit) { return engine.layout().optimizer_range(unit); }));
   });
   engine.weights_changed();

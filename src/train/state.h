@@ -12,7 +12,7 @@ namespace trireme {
 RankState engine_state(Engine& engine);
 
 /// The same of stores of this layout, which may be planned ones: without model, table of parameters and their type.
-RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer, int tp_rank);
+RankState rank_state(const ModelLayout& layout, const ParamStore& params, const AdamW& optimizer);
 
 /// Takes this rank's weights and optimizer state from a checkpoint of the same model, saved in any layout. Reads only
 /// what this rank keeps; all ranks call it. IoError, on all of them, where the checkpoint is damaged or lacks

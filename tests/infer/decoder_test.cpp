@@ -146,7 +146,8 @@ TEST_P(Decoding, TensorAndPipelineRanksSayWhatOneProcessSays) {
   const std::vector<int32_t> ids = s.prompt(260);
   SingleGroup single;
   const std::vector<float> expected = rows_of_rank(s, Groups::alone(single), ids);
-  for (const Mesh& mesh : {Mesh{.tp = 2}, Mesh{.pp = 2}, Mesh{.pp = 4}, Mesh{.pp = 2, .tp = 2}}) {
+  for (const Mesh& mesh :
+       {Mesh{.tp = 2}, Mesh{.pp = 2}, Mesh{.pp = 4}, Mesh{.pp = 2, .tp = 2}, Mesh{.tp = 4}, Mesh{.pp = 7}}) {
     std::vector<std::vector<float>> found(static_cast<size_t>(mesh.world_size()));
     run_local_ranks(
         mesh, [&](int rank, const Groups& groups) { found[static_cast<size_t>(rank)] = rows_of_rank(s, groups, ids); });

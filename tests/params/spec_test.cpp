@@ -31,6 +31,35 @@ TEST(Split, PartsOfEveryRankCoverTheParameterOnce) {
   }
 }
 
+/// Six heads in groups of two for each of three key-value heads: rows of q, of k and of v.
+Split grouped() { return {.dim = 0, .chunks = {12, 6, 6}, .pieces = 3, .parts = {2, 1, 1}}; }
+
+TEST(Split, RanksThatSharePiecesDealTheirPartsAndHoldTheRestWhole) {
+  for (const int size : {4, 5, 6}) {
+    std::multiset<int64_t> held, own;
+    for (int rank = 0; rank < size; ++rank) {
+      ParamTable table;
+      const Param& p = ParamBuilder(table, rank, size).add({.name = "w", .shape = {24, 5}, .split = grouped()});
+      ASSERT_EQ(p.local_boxes.size(), 3U);
+      const Box &q = p.local_boxes[0], &k = p.local_boxes[1], &v = p.local_boxes[2];
+      EXPECT_EQ(k.rows, 2);
+      EXPECT_EQ(v.row, k.row + 6);
+      EXPECT_GE(q.row, (k.row - 12) * 2);  // the queries that read these keys
+      EXPECT_LE(q.row + q.rows, (k.row - 12) * 2 + 4);
+      EXPECT_EQ(p.shared.size(), 2U);
+      std::vector<int64_t> rows;
+      for (const Box& b : p.local_boxes)
+        for (int64_t r = b.row; r < b.row + b.rows; ++r) rows.push_back(r);
+      held.insert(rows.begin(), rows.end());
+      for (const FlatRange& range : p.own)
+        for (int64_t i = range.begin; i < range.end; i += 5) own.insert(rows[static_cast<size_t>(i / 5)]);
+    }
+    EXPECT_EQ(own.size(), 24U) << size;  // every row is one rank's own
+    EXPECT_EQ(std::set<int64_t>(own.begin(), own.end()).size(), 24U);
+    EXPECT_EQ(held.size(), static_cast<size_t>(12 + 4 * size));
+  }
+}
+
 TEST(Split, AnOddVocabularyGivesUnevenParts) {
   EXPECT_EQ(local_shape({53, 8}, {.dim = 0}, 0, 2)[0], 26);
   EXPECT_EQ(local_shape({53, 8}, {.dim = 0}, 1, 2)[0], 27);

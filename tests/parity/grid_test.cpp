@@ -106,7 +106,7 @@ bool in_full() { return std::getenv("TRIREME_LONG") != nullptr; }
 
 TEST(Grid, EveryLayoutTrainsLikeOneRank) {
   References references;
-  const std::vector<GridCase> all = testing::full_grid(references.models);
+  const std::vector<GridCase> all = testing::grid_cases(references.models);
   const std::vector<GridCase> cases = in_full() ? all : testing::pairwise_choice(all);
   Table table;
   double nearest = 0;
@@ -125,7 +125,7 @@ TEST(Grid, EveryLayoutTrainsLikeOneRank) {
 }
 
 TEST(Grid, TheChoiceHasEveryMeshAndEveryPairOfOptions) {
-  const std::vector<GridCase> all = testing::full_grid(grid_models()), chosen = testing::pairwise_choice(all);
+  const std::vector<GridCase> all = testing::grid_cases(grid_models()), chosen = testing::pairwise_choice(all);
   testing::OptionPairs every, covered;
   std::set<std::vector<int64_t>> meshes;
   for (const GridCase& c : all) every.merge(testing::option_pairs(c));
@@ -143,7 +143,7 @@ template <class Applies>
 void expect_red(const Defect& defect, Applies applies) {
   References references;
   int tried = 0;
-  for (const GridCase& c : testing::pairwise_choice(testing::full_grid(references.models))) {
+  for (const GridCase& c : testing::pairwise_choice(testing::grid_cases(references.models))) {
     if (!applies(c) || (tried >= 12 && !in_full())) continue;
     ++tried;
     EXPECT_FALSE(judge(references, c, defect).equal) << name_of(c);
@@ -174,6 +174,14 @@ TEST(GridDefect, KeysOfContextRanksInTheWrongOrderTurnItRed) {
 
 TEST(GridDefect, GradientsOfKeysKeptByOneContextRankTurnItRed) {
   expect_red({.context = {.averages = true}}, [](const GridCase& c) { return c.parallel.context > 1; });
+}
+
+TEST(GridDefect, GradientsOfSharedHeadsLeftUnsummedTurnItRed) {
+  const ModelConfig model = grid_models()[testing::kSharesHeads];
+  const auto keys = static_cast<int>(model.num_key_value_heads * model.head_dim);
+  const auto applies = [](const GridCase& c) { return c.model == testing::kSharesHeads; };
+  expect_red({.tensor = {.skipped_size = keys * static_cast<int>(model.hidden_size)}}, applies);
+  expect_red({.tensor = {.skipped_size = keys}}, applies);  // their biases
 }
 
 TEST(GridDefect, RowsScatteredUnsummedTurnItRed) {

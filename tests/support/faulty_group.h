@@ -11,6 +11,7 @@ namespace trireme::testing {
 /// What goes wrong, in calls counted from 0 by each rank alike.
 struct Fault {
   int skipped_sum = -1;         // this all_reduce of floats does nothing
+  int skipped_size = -1;        // each all_reduce of so many floats does nothing
   int doubled_scalar = -1;      // n: the first rank's part of every (n + 1)-th all_reduce of one double counts twice
   bool averages = false;        // reduce_scatter and all_reduce of floats give means in place of sums
   bool shifted_gather = false;  // all_gather hands every rank's part to the next place
@@ -29,7 +30,7 @@ class FaultyGroup final : public Group {
       if (fault_.doubled_scalar >= 0 && scalars_++ % (fault_.doubled_scalar + 1) == fault_.doubled_scalar &&
           rank() == 0)
         *t.as<double>() *= 2;
-    } else if (sums_++ == fault_.skipped_sum) {
+    } else if (sums_++ == fault_.skipped_sum || t.numel() == fault_.skipped_size) {
       return;
     }
     inner_.all_reduce(t, op);

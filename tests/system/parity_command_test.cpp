@@ -79,6 +79,20 @@ TEST_F(ParityCommand, ANormThatCountsAShardTwiceTurnsItRed) {
   EXPECT_EQ(rows(answer.report, "tensor=2", false).size(), 2U) << answer.report.dump();
 }
 
+TEST_F(ParityCommand, AKeyValueHeadThatTensorRanksShareIsSummedAndCountedOnce) {
+  // One key-value head, which two tensor ranks share.
+  const std::vector<std::string> words{"--layouts", "tensor=2",
+                                       "model={model_type: llama, hidden_size: 16, num_hidden_layers: 2, "
+                                       "num_attention_heads: 2, num_key_value_heads: 1, "
+                                       "intermediate_size: 32, max_position_embeddings: 16, attention_bias: true}"};
+  EXPECT_EQ(parity(words).code, 0);
+  for (const char* defect : {"params.shared_twice", "grads.shared_unsummed"}) {
+    const Answer answer = parity(words, defect);
+    EXPECT_EQ(answer.code, 1) << defect;
+    EXPECT_EQ(rows(answer.report, "tensor=2", false).size(), 1U) << defect << answer.report.dump();
+  }
+}
+
 TEST_F(ParityCommand, TheTableNamesEachLayoutAndWhatItIsAllowed) {
   Child child({"parity", recipe_, "--layouts", "tensor=2", "--layouts", "data=2,zero_stage=1"});
   EXPECT_EQ(child.wait(), 0) << child.err();

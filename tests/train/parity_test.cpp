@@ -61,6 +61,13 @@ const Layout kLayouts[] = {
     {"context=3", {.cp = 3}},
     {"context=5", {.cp = 5}},
     {"tensor=3", {.tp = 3}},
+    {"tensor=4", {.tp = 4}},
+    {"tensor=4, recompute=block, sequence", {.tp = 4}, 0, Recompute::block, false, true},
+    {"tensor=3, data=2, zero=1", {.dp = 2, .tp = 3}, 1},
+    {"tensor=4, data=2, zero=3", {.dp = 2, .tp = 4}, 3},
+    {"pipeline=2, tensor=4", {.pp = 2, .tp = 4}},
+    {"pipeline=7", {.pp = 7}},
+    {"pipeline=3, virtual=3, recompute=block", {.pp = 3}, 0, Recompute::block, false, false, 3},
     {"tensor=3, context=2, sequence", {.cp = 2, .tp = 3}, 0, Recompute::none, false, true},
     {"context=2, recompute=block", {.cp = 2}, 0, Recompute::block},
     {"context=2, data=2, zero=3", {.dp = 2, .cp = 2}, 3},
@@ -73,8 +80,7 @@ TEST(Parity, EveryLayoutTrainsGpt2LikeOneRank) {
 }
 
 TEST(Parity, EveryLayoutTrainsLlamaLikeOneRank) {
-  for (const Layout& layout : kLayouts)
-    if (layout.mesh.tp <= 2) expect_parity(testing::tiny_llama(0.1), layout, 6);  // it has two key-value heads
+  for (const Layout& layout : kLayouts) expect_parity(testing::tiny_llama(0.1), layout, 6);
 }
 
 TEST(Layouts, OnlyWhatTheTableSaysIsRefusedAndBeforeAnythingStarts) {
@@ -85,9 +91,12 @@ TEST(Layouts, OnlyWhatTheTableSaysIsRefusedAndBeforeAnythingStarts) {
   EXPECT_TRUE(problems({.data = 2, .tensor = 4, .pipeline = 5, .zero_stage = 1, .sequence_parallel = true}).empty());
   EXPECT_TRUE(problems({.context = 3, .zero_stage = 3}).empty());  // attention dropout is drawn by global position
   EXPECT_EQ(problems({.data = 2, .pipeline = 2, .zero_stage = 2}).size(), 1U);
-  EXPECT_EQ(problems({.pipeline = 6}).size(), 1U);  // 5 units
-  EXPECT_EQ(problems({.pipeline = 2, .virtual_pipeline = 3}).size(), 1U);
-  EXPECT_EQ(problems({.tensor = 5}).size(), 1U);  // 4 heads
+  EXPECT_TRUE(problems({.pipeline = 6}).empty());  // 5 units
+  EXPECT_TRUE(problems({.pipeline = 2, .virtual_pipeline = 3}).empty());
+  EXPECT_EQ(problems({.tensor = 5}).size(), 1U);    // 4 heads
+  const ModelConfig llama = testing::tiny_llama();  // two key-value heads, four query heads
+  EXPECT_TRUE(layout_problems({.parallel = {.tensor = 4}, .model = &llama}).empty());
+  EXPECT_EQ(layout_problems({.parallel = {.tensor = 5}, .model = &llama}).size(), 1U);
   EXPECT_THROW(train(model, {"pipeline=2, zero=2", {.pp = 2}, 2}, 2), ConfigError);
 }
 

@@ -33,6 +33,9 @@ const Layout kLayouts[] = {
     {"data=2, zero=2, tensor=2, sequence", {.dp = 2, .tp = 2}, 2, Recompute::none, false, true},
     {"context=2, data=2", {.dp = 2, .cp = 2}},
     {"pipeline=2, virtual=2", {.pp = 2}, 0, Recompute::none, false, false, 2},
+    {"tensor=4", {.tp = 4}},
+    {"tensor=3, data=2, zero=1", {.dp = 2, .tp = 3}, 1},
+    {"pipeline=7", {.pp = 7}},
 };
 
 /// One rank's engine in a layout.

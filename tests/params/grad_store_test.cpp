@@ -1,0 +1,88 @@
+// Rows that tensor ranks share: their gradients are summed once and count once in the norm, under every ZeRO stage.
+#include "params/grad_store.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <mutex>
+
+#include "comm/local.h"
+
+namespace trireme {
+namespace {
+
+constexpr int64_t kRows = 24, kCols = 5;
+
+/// Of element (row, col): what each tensor rank that holds it adds, in each of the data ranks.
+float part(int64_t row, int64_t col, int tp_rank) {
+  return static_cast<float>((row + 1) * (tp_rank + 1)) + 0.25F * static_cast<float>(col);
+}
+
+struct Found {
+  std::vector<double> sums = std::vector<double>(kRows * kCols), norms;
+};
+
+/// One backward pass of every rank, after which each has its gradients.
+Found run(const Mesh& mesh, int zero_stage) {
+  Found found;
+  std::mutex mutex;
+  run_local_ranks(mesh, [&](int, const Groups& groups) {
+    const int tp = groups.tp->rank();
+    ThreadPool pool(1);
+    ParamTable table;
+    const Split split{.dim = 0, .chunks = {12, 6, 6}, .pieces = 3, .parts = {2, 1, 1}};
+    Param& p = ParamBuilder(table, tp, mesh.tp).add({.name = "w", .shape = {kRows, kCols}, .split = split});
+    const ModelLayout layout(table, 1, {{0, 1}}, *groups.dp_cp, zero_stage);
+    GradStore grads(table, layout, kCpu, groups);
+    Ctx ctx;
+    ctx.pool = &pool;
+    grads.zero(ctx);
+    grads.acquire(ctx, 0);
+    int64_t local = 0;
+    for (const Box& box : p.local_boxes)
+      for (int64_t row = box.row; row < box.row + box.rows; ++row)
+        for (int64_t col = 0; col < kCols; ++col) p.grad.f32()[local++] += part(row, col, tp);
+    grads.publish(ctx, 0);
+    grads.finish(ctx);
+    const double norm = grads.global_sum_squares(ctx);
+    const FlatRange range = layout.optimizer_range(0);
+    const float* values = grads.optimizer_view(0).f32();
+    const std::lock_guard lock(mutex);
+    found.norms.push_back(norm);
+    for_each_piece(layout.units[0], range, [&](Param&, int64_t begin, int64_t flat, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) {
+        int64_t row = (begin + i) / kCols, box = 0;
+        for (; row >= p.local_boxes[static_cast<size_t>(box)].rows; ++box)
+          row -= p.local_boxes[static_cast<size_t>(box)].rows;
+        row += p.local_boxes[static_cast<size_t>(box)].row;
+        double& sum = found.sums[static_cast<size_t>(row * kCols + (begin + i) % kCols)];
+        const double value = values[flat - range.begin + i];
+        EXPECT_TRUE(sum == 0 || sum == value) << "row " << row << " differs between ranks";
+        sum = value;
+      }
+    });
+  });
+  return found;
+}
+
+TEST(SharedRows, AreSummedOnceAndCountOnceInTheNorm) {
+  for (const Mesh& mesh : {Mesh{.tp = 4}, Mesh{.tp = 5}, Mesh{.tp = 6}, Mesh{.dp = 2, .tp = 4}})
+    for (const int zero_stage : {0, 1, 2, 3}) {
+      SCOPED_TRACE(cat(mesh.tp, " tensor ranks, ", mesh.dp, " data ranks, ZeRO ", zero_stage));
+      std::vector<double> expected(kRows * kCols);
+      for (int tp = 0; tp < mesh.tp; ++tp)
+        for (const Box& box : local_boxes(
+                 {kRows, kCols}, {.dim = 0, .chunks = {12, 6, 6}, .pieces = 3, .parts = {2, 1, 1}}, tp, mesh.tp))
+          for (int64_t row = box.row; row < box.row + box.rows; ++row)
+            for (int64_t col = 0; col < kCols; ++col)
+              expected[static_cast<size_t>(row * kCols + col)] += mesh.dp * part(row, col, tp);
+      double norm = 0;
+      for (const double v : expected) norm += v * v;
+      const Found found = run(mesh, zero_stage);
+      EXPECT_EQ(found.sums, expected);  // small multiples of 1/4: no rounding
+      for (const double n : found.norms) EXPECT_NEAR(n, norm, 1e-9 * norm);
+    }
+}
+
+}  // namespace
+}  // namespace trireme
