@@ -84,22 +84,18 @@ TEST(Model, DecayIsForMatricesOnly) {
     for (const Param& p : build(config).params) EXPECT_EQ(p.spec.decay, p.spec.shape.rank == 2) << p.spec.name;
 }
 
-TEST(Model, HeadsThatTensorRanksCannotShareAreRefused) {
-  class ThreeRanks final : public Group {
-   public:
-    int rank() const override { return 0; }
-    int size() const override { return 3; }
-    void all_reduce(Tensor, ReduceOp) override {}
-    void all_gather(Tensor, const Tensor&) override {}
-    void reduce_scatter(Tensor, const Tensor&) override {}
-    void broadcast(Tensor, int) override {}
-    void send(const Tensor&, int) override {}
-    void recv(Tensor, int) override {}
-    void barrier() override {}
-    void abort() noexcept override {}
-  };
-  ThreeRanks three;
-  EXPECT_THROW(build_model(testing::tiny_llama(), three), ConfigError);
+TEST(Model, EveryTensorRankNeedsAQueryHeadAndKeyValueHeadsAreShared) {
+  for (int rank = 0; rank < 4; ++rank) {
+    PlanGroup four(rank, 4);
+    const Model model = build_model(testing::tiny_llama(), four);  // four query heads, two key-value heads
+    for (const Param& p : model.params)
+      if (p.spec.name == "blocks.0.attn.qkv.weight") {
+        EXPECT_EQ(p.local_shape[0], (1 + 2) * 8);
+        EXPECT_EQ(p.own.size(), rank % 2 == 0 ? 3U : 1U);  // q, and k and v on the first of those that share them
+      }
+  }
+  PlanGroup five(0, 5);
+  EXPECT_THROW(build_model(testing::tiny_llama(), five), ConfigError);
 }
 
 }  // namespace
