@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <span>
 
 #include "app/cli.h"
 #include "app/commands.h"
@@ -23,10 +24,19 @@ constexpr double kPeakFlops = 989.5e12;  // bf16, dense, by the datasheet of H10
 
 struct BenchOptions {
   std::string model = "gpt2-124m", dtype = "bfloat16", out, commit = "unknown", command;
+  std::string master = "float32", moments = "float32", recompute = "none";
   std::string python, peer = "bench/peers/torch_gpu_train.py", mode = "compile";
   int64_t vocab = 0, micro_batch = 64, length = 1024, micro_batches = 1, steps = 20, warmup = 5;
   bool profile = false, deterministic = false, untied = false;
 };
+
+/// The value that the recipe's word stands for.
+template <class Enum>
+Enum named(std::string_view option, std::string_view word, std::span<const std::string_view> names) {
+  const auto found = std::find(names.begin(), names.end(), word);
+  if (found == names.end()) throw ConfigError(cat(option, ": ", word, did_you_mean(word, names)));
+  return static_cast<Enum>(found - names.begin());
+}
 
 EngineConfig engine_config(const BenchOptions& o) {
   Json model = Json::object();
@@ -37,6 +47,9 @@ EngineConfig engine_config(const BenchOptions& o) {
   c.model.resid_pdrop = c.model.embd_pdrop = c.model.attn_pdrop = 0;
   c.optimizer.clip_grad_norm = 1;
   c.precision.param_dtype = dtype_from_name(o.dtype);
+  c.precision.master = named<Master>("--master", o.master, kMasterNames);
+  c.optimizer.moments = named<Moments>("--moments", o.moments, kMomentsNames);
+  c.memory.recompute = named<Recompute>("--recompute", o.recompute, kRecomputeNames);
   c.micro_batch_size = o.micro_batch;
   c.sequence_length = o.length;
   c.micro_batches = static_cast<int>(o.micro_batches);
@@ -142,6 +155,11 @@ Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) 
   row["gemm_tflops_of_run"] = rate;
   row["share_of_gemm_rate"] = 1e-9 * flops / at(5) / rate;
   if (&c != &ours) row["speedup_of_trireme"] = at(5) / median(ours.times);
+  if (&c == &ours) {
+    row["master"] = o.master;
+    row["moments"] = o.moments;
+    row["recompute"] = o.recompute;
+  }
   for (const char* key : {"plan_gib", "peak_memory_gib", "loss"})
     if (const Json* value = c.facts.find(key)) row[key] = *value;
   return row;
@@ -175,6 +193,9 @@ int run_words(std::vector<std::string> words) {
   line.option("--model", o.model, "preset");
   line.option("--vocab", o.vocab, "another vocabulary; 0: the preset's");
   line.option("--dtype", o.dtype, "of parameters and activations: bfloat16 or float32");
+  line.option("--master", o.master, "as precision.master");
+  line.option("--moments", o.moments, "as optimizer.moments");
+  line.option("--recompute", o.recompute, "as memory.recompute");
   line.option("--micro-batch", o.micro_batch, "sequences at once");
   line.option("--length", o.length, "tokens of a sequence");
   line.option("--micro-batches", o.micro_batches, "of a step");
