@@ -1,5 +1,5 @@
-// bench_ops_cuda: bytes a second of every memory-bound kernel on the first GPU at the shapes of real models, and as a
-// share of a plain device copy of the same run. Random bf16 data; median of several rounds.
+// bench_ops_cuda [NAME]: bytes a second of every memory-bound kernel (or those named so) on the first GPU at the shapes
+// of real models, and as a share of a plain device copy of the same run. Random bf16 data; median of several rounds.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -25,8 +25,10 @@ constexpr Device kGpu{DeviceKind::cuda, 0};
 
 class Bench {
  public:
-  Bench()
-      : cuda_(make_cuda_context(kGpu)),
+  /// Without `only` all ops; else the first, and those whose names hold it.
+  explicit Bench(std::string only)
+      : only_(std::move(only)),
+        cuda_(make_cuda_context(kGpu)),
         memory_("bench", kGpu, int64_t{24} << 30),
         temp_("temp", kGpu, int64_t{1} << 30) {
     ctx_.device = kGpu;
@@ -66,6 +68,7 @@ class Bench {
 
   /// Prints one line. The first is the copy that all others are compared with.
   void run(const std::string& name, const Shape& shape, const std::function<void(Ctx&)>& op) {
+    if (copy_rate_ != 0 && name.find(only_) == std::string::npos) return;
     constexpr int kRounds = 7, kCalls = 10;
     op(ctx_);
     count_ = {};
@@ -88,6 +91,7 @@ class Bench {
   }
 
  private:
+  std::string only_;
   CudaContextPtr cuda_;
   Arena memory_, temp_;
   OpCount count_;
@@ -161,25 +165,37 @@ void bench_loss(Bench& b, int64_t n, int64_t vocab) {
   b.release();
 }
 
+/// Every way of keeping values and moments.
 void bench_adamw(Bench& b, int64_t n) {
-  const Tensor master = b.noise(DType::f32, {n}), m = b.noise(DType::f32, {n}), v = b.noise(DType::f32, {n});
-  const Tensor param = b.noise(kType, {n}), grad = b.noise(DType::f32, {n});
-  fill(b.ctx(), v, 1);
-  b.run("adamw_update", {n}, [&](Ctx& ctx) { adamw_update(ctx, {master, m, v, param, grad, 0.1F}, {.lr = 1e-4F}); });
+  const Tensor param = b.noise(kType, {n}), grad = b.noise(DType::f32, {n}), master = b.noise(DType::f32, {n});
+  const Tensor m = b.noise(DType::f32, {n}), v = b.noise(DType::f32, {n});
+  const Tensor scales = b.noise(DType::f32, {code_blocks(n)});
+  const auto bits = [n](const Tensor& t, DType dtype) { return Tensor(t.data, dtype, t.device, {n}); };
+  const auto run = [&](const std::string& kept, const AdamWSlice& slice) {
+    fill(b.ctx(), slice.v.dtype == DType::u8 ? bits(v, DType::f32) : slice.v, 1);
+    b.run(cat("adamw_update, ", kept), {n}, [&](Ctx& ctx) { adamw_update(ctx, slice, {.lr = 1e-4F}); });
+  };
+  const Tensor none, half = bits(master, DType::u16), m16 = bits(m, kType), v16 = bits(v, kType);
+  const Tensor m8 = bits(m, DType::u8), v8 = bits(v, DType::u8);
+  run("f32 f32", {master, m, v, param, grad, 0.1F});
+  run("remainder f32", {half, m, v, param, grad, 0.1F});
+  run("remainder bf16", {half, m16, v16, param, grad, 0.1F});
+  run("none bf16", {none, m16, v16, param, grad, 0.1F});
+  run("none 8bit", {none, m8, v8, param, grad, 0.1F, scales, scales});
   b.release();
 }
 
 }  // namespace
 }  // namespace trireme
 
-int main() {
+int main(int argc, char** argv) {
   using namespace trireme;
   if (cuda_device_count() == 0) {
     std::fprintf(stderr, "bench_ops_cuda: no GPU here\n");
     return 1;
   }
   std::printf("%s\n", cuda_device_name(0).c_str());
-  Bench b;
+  Bench b(argc > 1 ? argv[1] : "");
   for (const int64_t c : {768, 2048, 4096}) bench_channels(b, 65536, c);
   bench_loss(b, 16384, 50257);
   bench_loss(b, 8192, 128256);
