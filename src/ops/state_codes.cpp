@@ -68,11 +68,11 @@ void encode_state(const CodedState& state, const float* from) {
   } else if (state.code == StateCode::moments) {
     encode_blocks(
         values, companion, from, kLeastMoment, [](float m) { return std::fabs(m); },
-        [](float m, float scale) { return encode_moment(m, scale, kMomentSteps.half()); });
+        [](float m, float scale) { return encode_moment(m, scale, moment_steps().half()); });
   } else {
     encode_blocks(
         values, companion, from, kLeastRoot, [](float v) { return std::sqrt(v); },
-        [](float v, float scale) { return encode_root(std::sqrt(v), scale, kRootSteps.half()); });
+        [](float v, float scale) { return encode_root(std::sqrt(v), scale, root_steps().half()); });
   }
   copy_memory(state.values.device, state.values.data, kCpu, values.data, values.bytes());
   copy_memory(state.companion.device, state.companion.data, kCpu, companion.data, companion.bytes());

@@ -79,7 +79,9 @@ struct StepCode {
   constexpr uint32_t half() const { return uint32_t{1} << (shift - 1); }
 };
 
-constexpr StepCode kMomentSteps{20, 127}, kRootSteps{19, 255};  // 16 octaves, by eighths and by sixteenths
+// 16 octaves, by eighths and by sixteenths. Functions: a GPU has no constants with members.
+constexpr StepCode moment_steps() { return {20, 127}; }
+constexpr StepCode root_steps() { return {19, 255}; }
 
 /// A block's scale from its largest magnitude. What is below the least is 0: all codes then stand for normal floats.
 constexpr float kLeastMoment = 0x1p-100F, kLeastRoot = 0x1p-46F;
@@ -89,21 +91,21 @@ constexpr float block_scale(float largest, float least) { return largest >= leas
 constexpr uint8_t encode_moment(float m, float scale, uint32_t random) {
   if (!(scale > 0)) return 0;
   const float magnitude = std::bit_cast<float>(std::bit_cast<uint32_t>(m) & 0x7FFFFFFF);
-  const uint32_t code = kMomentSteps.encode(magnitude / scale, random);
+  const uint32_t code = moment_steps().encode(magnitude / scale, random);
   return static_cast<uint8_t>(m < 0 && code != 0 ? code | 0x80 : code);
 }
 constexpr float decode_moment(uint8_t code, float scale) {
-  const float share = kMomentSteps.decode(code & 0x7F);
+  const float share = moment_steps().decode(code & 0x7F);
   return (code & 0x80 ? -share : share) * scale;
 }
 
 /// v by its root, which spans half the octaves. Only 0 becomes 0: updates are divided by it.
 constexpr uint8_t encode_root(float root, float scale, uint32_t random) {
   if (!(scale > 0)) return 0;
-  const uint32_t code = kRootSteps.encode(root / scale, random);
+  const uint32_t code = root_steps().encode(root / scale, random);
   return static_cast<uint8_t>(code == 0 && root > 0 ? 1 : code);
 }
-constexpr float decode_root(uint8_t code, float scale) { return kRootSteps.decode(code) * scale; }
+constexpr float decode_root(uint8_t code, float scale) { return root_steps().decode(code) * scale; }
 
 /// What the stored elements of a state are, for those who need their values as f32.
 enum class StateCode : uint8_t {

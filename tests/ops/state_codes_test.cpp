@@ -49,7 +49,7 @@ TEST(StochasticBf16, HasTheMeanOfWhatItRounds) {
 }
 
 TEST(StepCode, HasTheMeanOfWhatItRounds) {
-  for (const StepCode& code : {kMomentSteps, kRootSteps}) {
+  for (const StepCode& code : {moment_steps(), root_steps()}) {
     const uint32_t all = uint32_t{1} << code.shift;
     for (const float x : {1.0F, 0.999F, 0.5F, 0.499F, 0.1F, 3e-3F, 1.9e-5F, 1e-5F, 3e-7F, 0.0F}) {
       double sum = 0;
@@ -63,19 +63,19 @@ TEST(StepCode, HasTheMeanOfWhatItRounds) {
 }
 
 TEST(StepCode, StepsAreAnEighthOfAnOctaveForMomentsAndASixteenthForRoots) {
-  for (uint32_t c = 2; c <= 127; ++c) EXPECT_LE(kMomentSteps.decode(c) / kMomentSteps.decode(c - 1), 1.125F) << c;
-  for (uint32_t c = 2; c <= 255; ++c) EXPECT_LE(kRootSteps.decode(c) / kRootSteps.decode(c - 1), 1.0625F) << c;
-  EXPECT_LT(kMomentSteps.decode(1), 2e-5F);
-  EXPECT_LT(kRootSteps.decode(1), 2e-5F);
+  for (uint32_t c = 2; c <= 127; ++c) EXPECT_LE(moment_steps().decode(c) / moment_steps().decode(c - 1), 1.125F) << c;
+  for (uint32_t c = 2; c <= 255; ++c) EXPECT_LE(root_steps().decode(c) / root_steps().decode(c - 1), 1.0625F) << c;
+  EXPECT_LT(moment_steps().decode(1), 2e-5F);
+  EXPECT_LT(root_steps().decode(1), 2e-5F);
 }
 
 TEST(Roots, OnlyZeroBecomesZero) {
-  EXPECT_EQ(encode_root(0, 1, kRootSteps.half()), 0);
-  for (const uint32_t random : {0U, kRootSteps.half(), (1U << 19) - 1}) EXPECT_EQ(encode_root(1e-30F, 1, random), 1);
+  EXPECT_EQ(encode_root(0, 1, root_steps().half()), 0);
+  for (const uint32_t random : {0U, root_steps().half(), (1U << 19) - 1}) EXPECT_EQ(encode_root(1e-30F, 1, random), 1);
 }
 
 TEST(Moments, HaveOneZero) {
-  for (const float m : {0.0F, -0.0F, -1e-30F}) EXPECT_EQ(encode_moment(m, 1, kMomentSteps.half()), 0) << m;
+  for (const float m : {0.0F, -0.0F, -1e-30F}) EXPECT_EQ(encode_moment(m, 1, moment_steps().half()), 0) << m;
   EXPECT_EQ(encode_moment(-1, 1, 0), 0xFF);
 }
 
