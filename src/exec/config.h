@@ -21,9 +21,22 @@ struct ParallelConfig {
 };
 
 /// none: keep what backward needs. cheap: keep the matmul inputs that are dear to rebuild, make norm and activation
-/// outputs again. block: keep a unit's input only and run its forward again.
-enum class Recompute : uint8_t { none, cheap, block };
-constexpr std::array<std::string_view, 3> kRecomputeNames = {"none", "cheap", "block"};
+/// outputs again. block: keep a unit's input only and run its forward again. automatic: as little of it as a GPU's
+/// memory allows; on a CPU none.
+enum class Recompute : uint8_t { none, cheap, block, automatic };
+constexpr std::array<std::string_view, 4> kRecomputeNames = {"none", "cheap", "block", "auto"};
+
+/// What each block of a model does: the first `block` are run again, in the next `cheap` norms and activations are made
+/// again, the others keep all.
+struct RecomputeSplit {
+  int64_t block = 0, cheap = 0;
+
+  Recompute of(int64_t layer) const {
+    if (layer < block) return Recompute::block;
+    return layer < block + cheap ? Recompute::cheap : Recompute::none;
+  }
+  bool operator==(const RecomputeSplit&) const = default;
+};
 
 struct MemoryConfig {
   Recompute recompute = Recompute::none;

@@ -135,16 +135,15 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
   Arena& keep = keep_[static_cast<size_t>(slot)];
   const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
-  const bool by_block = options_.recompute == Recompute::block;
   for (int u = stage.first; u < stage.last; ++u) {
     const size_t i = static_cast<size_t>(u);
     marks_[static_cast<size_t>(slot)][i] = keep.mark();
-    const bool embedding = u == 0;
+    const bool embedding = u == 0, by_block = is_run_again(u);
     const Tensor x = !embedding && stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
     Stream out;
     // What nobody needs again lies in the carry buffers. The residual is saved by its block (none, cheap), and the
     // embedding's output is the first block's input.
-    out.residual = by_block && !embedding ? resized(residual_[u % 2], n) : keep.take(options_.activation_dtype, shape);
+    out.residual = by_block ? resized(residual_[u % 2], n) : keep.take(options_.activation_dtype, shape);
     if (!embedding) out.delta = resized(delta_[u % 2], n);
     inputs_[static_cast<size_t>(slot)][i] = x.defined() ? x : stream_.residual;
 
@@ -193,7 +192,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     params_.acquire(u);
     if (u > stage.first) params_.prefetch(u - 1);
     grads_->acquire(ctx_, u);
-    if (options_.recompute == Recompute::block && u > 0) rebuild(batch, slot, u);
+    if (is_run_again(u)) rebuild(batch, slot, u);
     failpoint("runner.backward");
     model_.units[static_cast<size_t>(u)]->backward(ctx_, batch, slot, g);
     grads_->publish(ctx_, u);
@@ -270,7 +269,7 @@ Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, co
   if (grads) {
     const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);
     RunnerOptions plain = options;
-    plain.recompute = Recompute::none;
+    plain.recompute = {};
     Runner without_recompute(model, params, &*grads, groups, plain, pool, nullptr);
     without_recompute.step(batches, 0);
     plan.model_flops = without_recompute.count().matmul_flops;

@@ -31,7 +31,7 @@ struct StageRange {
 };
 
 struct RunnerOptions {
-  Recompute recompute = Recompute::none;
+  RecomputeSplit recompute;
   DType activation_dtype = DType::f32;
   int64_t tokens = 0;       // of a micro-batch on this rank, at most
   int64_t stream_rows = 0;  // of the residual stream: tokens, or their share under sequence parallelism
@@ -82,6 +82,9 @@ class Runner {
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
   std::string unit_name(int unit) const;
+  bool is_run_again(int unit) const {
+    return unit > 0 && options_.recompute.of(unit - 1) == Recompute::block;  // the embedding keeps nothing
+  }
   /// Rows of the stream for a batch.
   int64_t rows(const Batch& batch) const { return batch.num_tokens() * options_.stream_rows / options_.tokens; }
   Tensor resized(const Tensor& t, int64_t n) const { return t.slice(0, 0, n); }

@@ -8,9 +8,9 @@
 namespace trireme {
 
 struct BuildOptions {
-  bool recompute_cheap = false;  // norms and activations are made again in backward
-  int64_t positions = 0;         // largest position that will be asked for, plus one; 0: as many as the model has
-  Device device = kCpu;          // of the tables that are no parameters
+  int64_t cheap_begin = 0, cheap_end = 0;  // blocks whose norms and activations are made again in backward
+  int64_t positions = 0;  // largest position that will be asked for, plus one; 0: as many as the model has
+  Device device = kCpu;   // of the tables that are no parameters
 };
 
 /// The whole model of one tensor-parallel rank: every parameter declared, none allocated. config.vocab_size must be

@@ -34,7 +34,9 @@ void require_layout(const EngineConfig& c, const Groups& groups) {
 Model make_model(const EngineConfig& c, const Groups& groups, Device device) {
   require_layout(c, groups);
   BuildOptions options;
-  options.recompute_cheap = c.memory.recompute == Recompute::cheap;
+  const RecomputeSplit recompute = c.recompute();
+  options.cheap_begin = recompute.block;
+  options.cheap_end = recompute.block + recompute.cheap;
   options.positions = c.sequence_length;
   options.device = device;
   return build_model(c.model, LayerGroups(*groups.tp, *groups.cp, c.sequence_parallel), options);
@@ -60,7 +62,7 @@ ContextDealer make_dealer(const EngineConfig& c, const Groups& groups, Device de
 
 RunnerOptions runner_options(const EngineConfig& c, const Groups& groups, CudaContext* cuda) {
   const int64_t tokens = context_shape(c, groups).tokens();
-  return {.recompute = c.memory.recompute,
+  return {.recompute = c.recompute(),
           .activation_dtype = c.precision.param_dtype,
           .tokens = tokens,
           .stream_rows = c.sequence_parallel ? tokens / groups.tp->size() : tokens,
@@ -121,10 +123,28 @@ MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const Engin
   plan.step = step.step;
   plan.model_flops = step.model_flops;
   plan.num_parameters = count_parameters(model.params);
+  plan.recompute = c.recompute();
   return plan;
 }
 
+std::string recompute_note(const RecomputeSplit& split) {
+  if (split.block > 0 && split.cheap > 0)
+    return cat("blocks 0 to ", split.block - 1, " run again, in the next ", split.cheap, " norms and activations");
+  if (split.block > 0) return cat("blocks 0 to ", split.block - 1, " run again");
+  return split.cheap > 0 ? cat("norms and activations of blocks 0 to ", split.cheap - 1, " made again") : "";
+}
+
 }  // namespace
+
+RecomputeSplit EngineConfig::recompute() const {
+  switch (memory.recompute) {
+    case Recompute::none: return {};
+    case Recompute::cheap: return {.cheap = model.num_hidden_layers};
+    case Recompute::block: return {.block = model.num_hidden_layers};
+    case Recompute::automatic: break;
+  }
+  return split;
+}
 
 std::string MemoryPlan::str() const {
   const auto row = [](const std::string& name, int64_t bytes, const std::string& note) {
@@ -143,7 +163,7 @@ std::string MemoryPlan::str() const {
          (save_copy > 0 ? row("copy to be saved", save_copy, "") : "") +
          row("activations kept", keep,
              cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
-         row("recompute, evaluation", arenas.rebuild, "") + row("scratch", arenas.temp, "") +
+         row("recompute, evaluation", arenas.rebuild, recompute_note(recompute)) + row("scratch", arenas.temp, "") +
          row("between units", arenas.carry, "") +
          row("total", total(), cat(number(step.flops / 1e9, 4), " GFLOP a step"));
 }
@@ -159,19 +179,21 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
       groups_(groups),
       pool_(pool),
       cuda_(make_cuda_context(config.device, config.gpu)),
-      model_(make_model(config, groups, config.device)),
       scaler_(config.precision) {
-  layout_.emplace(make_layout(model_, config, groups));
-  plan_ = make_memory_plan(model_, *layout_, config, groups, pool);
-  if (config.device.kind == DeviceKind::cuda) require_gpu_memory(config, groups, pool, plan_);
-  params_.emplace(model_.params, *layout_, config.precision.param_dtype, config.device, *groups.dp_cp, groups.fetch);
-  if (config.micro_batches > 0) {
-    grads_.emplace(model_.params, *layout_, config.device, groups);
-    optimizer_.emplace(*layout_, config.precision, config.optimizer, config.seed, config.device);
+  if (config_.memory.recompute == Recompute::automatic && config_.device.kind == DeviceKind::cuda)
+    config_.split = least_recompute(config_, groups, pool, usable_gpu_memory(config_.device));
+  model_ = make_model(config_, groups, config_.device);
+  layout_.emplace(make_layout(model_, config_, groups));
+  plan_ = make_memory_plan(model_, *layout_, config_, groups, pool);
+  if (config_.device.kind == DeviceKind::cuda) require_gpu_memory(config_, groups, pool, plan_);
+  params_.emplace(model_.params, *layout_, config_.precision.param_dtype, config_.device, *groups.dp_cp, groups.fetch);
+  if (config_.micro_batches > 0) {
+    grads_.emplace(model_.params, *layout_, config_.device, groups);
+    optimizer_.emplace(*layout_, config_.precision, config_.optimizer, config_.seed, config_.device);
   }
-  dealer_.emplace(make_dealer(config, groups, kCpu));
-  batches_ = make_device_batches(config, groups, config.device);
-  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config, groups, cuda_.get()),
+  dealer_.emplace(make_dealer(config_, groups, kCpu));
+  batches_ = make_device_batches(config_, groups, config_.device);
+  runner_.emplace(model_, *params_, grads_ ? &*grads_ : nullptr, groups, runner_options(config_, groups, cuda_.get()),
                   pool, &plan_.arenas);
 }
 

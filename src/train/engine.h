@@ -31,7 +31,10 @@ struct EngineConfig {
   Device device = kCpu;
   bool deterministic = false;  // see TrainConfig
   CudaOptions gpu;             // where device is one
+  RecomputeSplit split;        // where memory.recompute is automatic: made by the engine that runs
 
+  /// What each block recomputes.
+  RecomputeSplit recompute() const;
   int64_t tokens() const { return micro_batch_size * sequence_length; }
 };
 
@@ -44,6 +47,7 @@ struct MemoryPlan {
   OpCount step;
   double model_flops = 0;  // matrix products of one step of this rank, without recompute
   int64_t num_parameters = 0;
+  RecomputeSplit recompute;
 
   int64_t total() const { return parameters + gradients + optimizer + batches + save_copy + arenas.total(); }
   /// Of these, bytes where the run computes: the copy that is saved lies on the host.
@@ -54,7 +58,7 @@ struct MemoryPlan {
 
 class Engine {
  public:
-  /// Plans only: nothing of the size of the model is allocated.
+  /// Plans only: nothing of the size of the model is allocated. Automatic recompute is config.split.
   static MemoryPlan plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool);
 
   /// ConfigError where the layout is refused (layout_rules.h), or the GPU has less memory than the plan. Plans, then

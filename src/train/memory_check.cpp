@@ -40,7 +40,31 @@ std::string smaller_activations(const EngineConfig& config, const Groups& groups
 
 }  // namespace
 
-std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
+int64_t usable_gpu_memory(Device device) { return cuda_memory(device.index).free - kLibraries; }
+
+RecomputeSplit least_recompute(EngineConfig config, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  const int64_t layers = config.model.num_hidden_layers;
+  const auto split = [=](int64_t i) {
+    const int64_t block = std::max<int64_t>(i - layers, 0);
+    return RecomputeSplit{.block = block, .cheap = std::min(i, layers) - block};
+  };
+  int64_t low = 0, high = 2 * layers;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    config.split = split(middle);
+    if (fits(config, groups, pool, limit))
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  double most = static_cast<double>(low);
+  for (Group* group : {groups.tp, groups.dp_cp, groups.pp}) most = group->all_reduce(most, ReduceOp::max);
+  return split(static_cast<int64_t>(most));
+}
+
+std::string cheapest_change(const EngineConfig& asked, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  EngineConfig config = asked;
+  if (config.memory.recompute == Recompute::automatic) config.memory.recompute = Recompute::block;  // it was tried
   EngineConfig smaller = config;
   std::string change;
   if (config.precision.param_dtype == DType::bf16 && config.precision.master == Master::float32) {
@@ -65,7 +89,7 @@ std::string cheapest_change(const EngineConfig& config, const Groups& groups, Th
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan) {
   const Device device = config.device;
   const CudaMemory memory = cuda_memory(device.index);
-  if (plan.on_device() + kLibraries <= memory.free) return;
+  if (plan.on_device() <= usable_gpu_memory(device)) return;
   const std::string change = cheapest_change(config, groups, pool, memory.free - kLibraries);
   throw ConfigError(cat("this run needs ", gib(plan.on_device()), " and about 1 GiB for libraries; GPU ", device.index,
                         " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",

@@ -11,6 +11,14 @@ namespace trireme {
 /// fit into the memory that config.device has free.
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan);
 
+/// Bytes of the GPU that a plan may fill: those that are free, without what libraries take for themselves.
+int64_t usable_gpu_memory(Device device);
+
+/// The least recompute with which the plan of `config`, whose recompute is automatic, takes at most `limit` bytes: none
+/// at all, then cheap for one block after another, then whole blocks. Where nothing fits, all blocks. Equal on all
+/// ranks: what a block computes again it also sends again.
+RecomputeSplit least_recompute(EngineConfig config, const Groups& groups, ThreadPool& pool, int64_t limit);
+
 /// The recipe words that cost least among those that bring the plan to at most `limit` bytes and leave the global batch
 /// as it is: a remainder for the master, which changes no number; recompute cheap, smaller micro-batches, recompute
 /// block, both; the same with smaller moments. Empty where none does.

@@ -25,7 +25,8 @@ struct Layout {
   bool bitwise = false;  // sums keep their order
   bool sequence_parallel = false;
   int virtual_pipeline = 1;
-  DType dtype = DType::f32;  // of parameters and activations
+  DType dtype = DType::f32;   // of parameters and activations
+  RecomputeSplit split = {};  // where recompute is automatic
 };
 
 struct Outcome {
@@ -85,6 +86,7 @@ inline void train_rank(Outcome& out, std::mutex& mutex, const LayoutTask& task, 
   EngineConfig config;
   config.model = model;
   config.memory.recompute = layout.recompute;
+  config.split = layout.split;
   config.precision.param_dtype = layout.dtype;
   config.zero_stage = layout.zero_stage;
   config.sequence_parallel = layout.sequence_parallel;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "support/tiny_models.h"
 
 namespace trireme {
@@ -74,6 +76,23 @@ TEST_F(MemoryCheck, BlocksAreRunAgainWhereTheBatchCannotBeHalved) {
   cheap.memory.recompute = Recompute::cheap;
   ASSERT_LT(limit, Engine::plan(cheap, groups_, pool_).total());
   EXPECT_EQ(advice(limit), "memory.recompute=block");
+}
+
+TEST_F(MemoryCheck, AutomaticRecomputeIsTheLeastThatFits) {
+  config_.memory.recompute = Recompute::automatic;
+  const int64_t layers = config_.model.num_hidden_layers;
+  std::vector<RecomputeSplit> splits;
+  for (int64_t cheap = 0; cheap <= layers; ++cheap) splits.push_back({0, cheap});
+  for (int64_t block = 1; block <= layers; ++block) splits.push_back({block, layers - block});
+  int64_t before = std::numeric_limits<int64_t>::max();
+  for (const RecomputeSplit& split : splits) {
+    config_.split = split;
+    const int64_t needed = Engine::plan(config_, groups_, pool_).total();
+    EXPECT_LT(needed, before) << split.block << " and " << split.cheap;
+    EXPECT_EQ(least_recompute(config_, groups_, pool_, needed), split) << split.block << " and " << split.cheap;
+    before = needed;
+  }
+  EXPECT_EQ(least_recompute(config_, groups_, pool_, 1000), splits.back());
 }
 
 }  // namespace

@@ -129,6 +129,15 @@ TEST(Parity, SixteenBitActivationsAreSummedOverRanksInFloat32) {
   EXPECT_LE(d.norm, 4 * eps);
 }
 
+TEST(Parity, BlocksThatRecomputeDifferentlyGiveTheSameBits) {
+  for (const RecomputeSplit split : {RecomputeSplit{1, 1}, RecomputeSplit{0, 2}, RecomputeSplit{2, 0}}) {
+    Layout layout{"one rank", {}, 0, Recompute::automatic, true};
+    layout.split = split;
+    expect_parity(testing::tiny_gpt2(0.1), layout, 2);
+    expect_parity(testing::tiny_llama(0.1), layout, 2);
+  }
+}
+
 TEST(Parity, PipelineWithoutTiedHeadIsBitwiseEqual) {
   expect_parity(testing::tiny_llama(0.1), {"pipeline=2", {.pp = 2}, 0, Recompute::none, true}, 3);
 }
