@@ -202,8 +202,7 @@ class Training {
   double step_ms() {
     const double begin = now_ms();
     const std::span<const Batch> batches(&batch_, 1);
-    engine_.forward_backward(batches, step_);
-    engine_.update(step_, 1e-4, engine_.gradient_norm(batches, step_));
+    engine_.train(batches, step_, 1e-4);
     ++step_;
     return now_ms() - begin;
   }

@@ -125,8 +125,9 @@ void bench_channels(Bench& b, int64_t n, int64_t c) {
   b.run("gelu_forward", shape, [&](Ctx& ctx) { gelu_forward(ctx, y, x); });
   b.run("gelu_backward", shape, [&](Ctx& ctx) { gelu_backward(ctx, dx, dy, x); });
   b.run("sum_rows", shape, [&](Ctx& ctx) { sum_rows(ctx, dweight, x); });
-  const Tensor squares[] = {x};
-  b.run("sum_squares", shape, [&](Ctx& ctx) { sum_squares(ctx, squares); });
+  const Tensor squares[] = {x}, total = b.noise(DType::f32, {2});
+  const Tensor sum(total.data, DType::f64, total.device, {1});
+  b.run("sum_squares", shape, [&](Ctx& ctx) { sum_squares(ctx, sum, squares); });
   const Tensor gate_up = b.noise(kType, {n, 2 * c}), dgate_up = b.noise(kType, {n, 2 * c});
   b.run("swiglu_forward", shape, [&](Ctx& ctx) { swiglu_forward(ctx, y, gate_up); });
   b.run("swiglu_backward", shape, [&](Ctx& ctx) { swiglu_backward(ctx, dgate_up, dy, gate_up); });
@@ -161,7 +162,8 @@ void bench_loss(Bench& b, int64_t n, int64_t vocab) {
   b.run("cross_entropy_backward", shape,
         [&](Ctx& ctx) { cross_entropy_backward(ctx, logits, lse, targets, weights, 1e-5F, 0); });
   b.run("cross_entropy", shape, [&](Ctx& ctx) { cross_entropy(ctx, loss, logits, targets, weights, 1e-5F); });
-  b.run("weighted_sum", {n}, [&](Ctx& ctx) { weighted_sum(ctx, weights, loss); });
+  const Tensor pair = b.noise(DType::f32, {2}), total(pair.data, DType::f64, pair.device, {1});
+  b.run("weighted_sum", {n}, [&](Ctx& ctx) { weighted_sum(ctx, total, weights, loss); });
   b.release();
 }
 

@@ -36,8 +36,7 @@ class SyntheticTraining {
 
   /// One optimizer step with clipping; returns its loss when the device is done.
   double step() {
-    const double loss = engine_.forward_backward(batches_, step_);
-    engine_.update(step_, 1e-4, engine_.gradient_norm(batches_, step_));
+    const double loss = engine_.train(batches_, step_, 1e-4).loss;
     engine_.synchronize();
     ++step_;
     return loss;

@@ -62,6 +62,7 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
   for (Tensor* t : {&residual_[0], &residual_[1], &delta_[0], &delta_[1]})
     *t = carry_.take(options.activation_dtype, shape);
   if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
+  for (Tensor* t : {&loss_sum_, &squares_}) *t = carry_.take(DType::f64, {1});
 
   ctx_.device = sizes == nullptr ? kMeta : options.device;
   ctx_.backend = options.device.kind;
@@ -82,13 +83,15 @@ std::string Runner::unit_name(int unit) const {
   return unit == static_cast<int>(model_.units.size()) ? "head" : cat("block ", unit - 1);
 }
 
-double Runner::step(std::span<const Batch> batches, int64_t step) {
+void Runner::clear_loss() { fill_memory(loss_sum_.device, loss_sum_.data, 0, loss_sum_.bytes()); }
+
+void Runner::step(std::span<const Batch> batches, int64_t step) {
   CHECK(static_cast<int>(batches.size()) == options_.micro_batches, batches.size(), " micro-batches, planned ",
         options_.micro_batches);
   count_ = {};
   if (!failpoint("runner.random_step")) ctx_.step = step;
   ctx_.train = true;
-  loss_sum_ = 0;
+  clear_loss();
   grads_->zero(ctx_);
   for (const Instruction& instruction : schedule_.instructions) {
     const Batch& batch = batches[static_cast<size_t>(instruction.micro_batch)];
@@ -101,9 +104,8 @@ double Runner::step(std::span<const Batch> batches, int64_t step) {
     }
   }
   grads_->finish(ctx_);
-  if (ctx_.planning()) return 0;
-  const double sum = groups_.pp->all_reduce(groups_.dp_cp->all_reduce(loss_sum_, ReduceOp::sum), ReduceOp::sum);
-  return sum / batches[0].total_weight;
+  groups_.dp_cp->all_reduce(loss_sum_, ReduceOp::sum);
+  groups_.pp->all_reduce(loss_sum_, ReduceOp::sum);
 }
 
 void Runner::run(const Instruction& instruction, const Batch& batch) {
@@ -182,7 +184,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     params_.acquire(head);
     if (stage.first < stage.last) params_.prefetch(stage.last - 1);
     grads_->acquire(ctx_, head);
-    loss_sum_ += model_.head->loss(ctx_, batch, g, stream_);
+    model_.head->loss(ctx_, batch, loss_sum_, g, stream_);
     grads_->publish(ctx_, head);
     params_.release(head);
   }
@@ -206,12 +208,13 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
 double Runner::evaluate(const Batch& batch) {
   ctx_.train = false;
   ctx_.keep = &rebuild_;
-  double sum = 0;
-  for (const StageRange& stage : stages_) sum += evaluate(stage, batch);
-  return ctx_.planning() ? 0 : groups_.pp->all_reduce(sum, ReduceOp::sum);
+  clear_loss();
+  for (const StageRange& stage : stages_) evaluate(stage, batch);
+  groups_.pp->all_reduce(loss_sum_, ReduceOp::sum);
+  return ctx_.planning() ? 0 : loss_sum_.item();
 }
 
-double Runner::evaluate(const StageRange& stage, const Batch& batch) {
+void Runner::evaluate(const StageRange& stage, const Batch& batch) {
   const int ranks = groups_.pp->size(), rank = groups_.pp->rank();
   const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
@@ -234,13 +237,12 @@ double Runner::evaluate(const StageRange& stage, const Batch& batch) {
   }
   if (!stage.is_last) {
     groups_.pp->send(outgoing(stream_), (rank + 1) % ranks);
-    return 0;
+    return;
   }
   const int head = static_cast<int>(model_.units.size());
   params_.acquire(head);
-  const double sum = model_.head->loss(ctx_, batch, {}, stream_);
+  model_.head->loss(ctx_, batch, loss_sum_, {}, stream_);
   params_.release(head);
-  return sum;
 }
 
 ArenaSizes Runner::peaks() const {

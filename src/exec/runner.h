@@ -56,9 +56,13 @@ class Runner {
   Runner(Model& model, ParamStore& params, GradStore* grads, const Groups& groups, const RunnerOptions& options,
          ThreadPool& pool, const ArenaSizes* sizes);
 
-  /// Gradients of the global batch, left in the gradient store, and its loss: sum(weight * loss) / total weight, equal
-  /// on every rank. `batches`: options.micro_batches of them. Allocates nothing.
-  double step(std::span<const Batch> batches, int64_t step);
+  /// Gradients of the global batch, left in the gradient store, and its loss in loss_sum(). `batches`:
+  /// options.micro_batches of them. Allocates nothing, and waits for no GPU.
+  void step(std::span<const Batch> batches, int64_t step);
+  /// (1) f64, where it runs: sum(weight * loss) of the last step, equal on every rank.
+  const Tensor& loss_sum() const { return loss_sum_; }
+  /// (1) f64, where it runs: a place for the sum of the gradients' squares.
+  const Tensor& squares() const { return squares_; }
 
   /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; its own tokens only: not
   /// summed over dp and cp.
@@ -77,7 +81,8 @@ class Runner {
   void run(const Instruction& instruction, const Batch& batch);
   void forward(const StageRange& stage, const Batch& batch, int slot);
   void backward(const StageRange& stage, const Batch& batch, int slot);
-  double evaluate(const StageRange& stage, const Batch& batch);
+  void evaluate(const StageRange& stage, const Batch& batch);
+  void clear_loss();
   void prefetch_behind(const StageRange& stage, int u);
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
@@ -105,8 +110,8 @@ class Runner {
   Stream stream_;                             // the last forward's output
   std::vector<std::vector<Tensor>> inputs_;   // [slot][unit]: its input, in keep_
   std::vector<std::vector<int64_t>> marks_;   // [slot][unit]: keep_'s mark before it
-  double loss_sum_ = 0;
-  int current_unit_ = 0;  // for messages
+  Tensor loss_sum_, squares_;                 // in carry_
+  int current_unit_ = 0;                      // for messages
 };
 
 /// Sizes and costs of a step, found by running it on the meta device.

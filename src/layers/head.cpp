@@ -22,19 +22,18 @@ Head::Head(const ParamBuilder& params, const HeadConfig& c, const LayerGroups& g
                           .decay = true,
                           .tied_to = c.tied_to})) {}
 
-double Head::loss(Ctx& ctx, Tensor dx, const Tensor& own_x, const Batch& batch) const {
+void Head::loss(Ctx& ctx, Tensor sum, Tensor dx, const Tensor& own_x, const Batch& batch) const {
   const ArenaScope scope(*ctx.temp);
   const Tensor x = groups_.gather(ctx, own_x), part = dx.defined() ? groups_.partial(ctx, dx) : Tensor();
-  double sum = 0;
   for (int64_t begin = 0; begin < x.size(0); begin += ctx.logit_rows) {
     const int64_t end = std::min(begin + ctx.logit_rows, x.size(0));
-    sum += chunk_loss(ctx, dx.defined() ? part.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
+    chunk_loss(ctx, sum, dx.defined() ? part.slice(0, begin, end) : Tensor(), x.slice(0, begin, end), batch, begin);
   }
   if (dx.defined()) groups_.sum(ctx, dx, part);
-  return sum;
 }
 
-double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const {
+void Head::chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, const Batch& batch,
+                      int64_t begin) const {
   const ArenaScope scope(*ctx.temp);
   const int64_t n = x.size(0), col_begin = weight_.local_boxes[0].row;
   const Tensor targets = batch.targets.slice(0, begin, begin + n), weights = batch.weights.slice(0, begin, begin + n);
@@ -47,7 +46,7 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
     const Tensor loss = ctx.temp->take(DType::f32, {n});
     cross_entropy(ctx, loss, logits, targets, weights, scale);
     backward(ctx, dx, logits, x);
-    return weighted_sum(ctx, weights, loss);
+    return weighted_sum(ctx, sum, weights, loss);
   }
   Tensor row_max = ctx.temp->take(DType::f32, {n});
   const Tensor sums = ctx.temp->take(DType::f32, {2, n});  // sums of exponentials, target logits: reduced as one
@@ -63,12 +62,11 @@ double Head::chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch
   }
   const Tensor loss = ctx.temp->take(DType::f32, {n}), lse = ctx.temp->take(DType::f32, {n});
   cross_entropy_loss(ctx, loss, lse, row_max, row_sum, target_logit);
-  const double sum = weighted_sum(ctx, weights, loss);
-  if (!dx.defined()) return sum;
+  weighted_sum(ctx, sum, weights, loss);
+  if (!dx.defined()) return;
 
   cross_entropy_backward(ctx, logits, lse, targets, weights, scale, col_begin);
   backward(ctx, dx, logits, x);
-  return sum;
 }
 
 void Head::backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const {

@@ -19,16 +19,17 @@ class Head {
   /// Declares `weight` (V, C).
   Head(const ParamBuilder& params, const HeadConfig& config, const LayerGroups& groups);
 
-  /// Returns sum(weight * loss) over the tokens of x (N, C), own rows. Where dx (N, C) is defined, it is written with
-  /// the gradient of ctx.loss_scale * sum(weight * loss) / batch.total_weight and the weight's gradient is added to.
-  double loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch) const;
+  /// Adds sum(weight * loss) over the tokens of x (N, C), own rows, to sum (1) f64. Where dx (N, C) is defined, it is
+  /// written with the gradient of ctx.loss_scale * sum(weight * loss) / batch.total_weight and the weight's gradient is
+  /// added to.
+  void loss(Ctx& ctx, Tensor sum, Tensor dx, const Tensor& x, const Batch& batch) const;
 
   /// logits (M, V), f32, of the rows of x (M, C), on every rank.
   void logits(Ctx& ctx, Tensor out, const Tensor& x) const;
 
  private:
   void backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const;
-  double chunk_loss(Ctx& ctx, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
+  void chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
   HeadConfig config_;
   LayerGroups groups_;
   Param& weight_;

@@ -33,15 +33,14 @@ class LmHeadUnit final : public HeadUnit {
   LmHeadUnit(const ParamBuilder& params, const HeadConfig& head, NormKind norm, float eps, const LayerGroups& groups)
       : norm_(params, "norm", norm, head.hidden, eps, groups.sequence_parallel()), head_(params, head, groups) {}
 
-  double loss(Ctx& ctx, const Batch& batch, Tensor g, const Stream& in) override {
+  void loss(Ctx& ctx, const Batch& batch, Tensor sum, Tensor g, const Stream& in) override {
     const ArenaScope keep(*ctx.keep);
     const ArenaScope temp(*ctx.temp);
     Norm::Saved saved;
     Tensor x;
     const Tensor y = normed(ctx, x, in, saved);
-    const double sum = head_.loss(ctx, g, y, batch);
+    head_.loss(ctx, sum, g, y, batch);
     if (g.defined()) norm_.backward(ctx, g, g, x, saved, false);
-    return sum;
   }
 
   void logits(Ctx& ctx, Tensor out, const Stream& in) override {

@@ -42,10 +42,10 @@ class HeadUnit {
  public:
   virtual ~HeadUnit() = default;
 
-  /// Returns sum(weight * loss) over the batch. g, where defined, is written with the gradient of the stream for the
-  /// loss ctx.loss_scale * sum(weight * loss) / batch.total_weight, and gradients are added to. Saved state uses
-  /// ctx.keep until return.
-  virtual double loss(Ctx& ctx, const Batch& batch, Tensor g, const Stream& in) = 0;
+  /// Adds sum(weight * loss) over the batch to sum (1) f64. g, where defined, is written with the gradient of the
+  /// stream for the loss ctx.loss_scale * sum(weight * loss) / batch.total_weight, and gradients are added to. Saved
+  /// state uses ctx.keep until return.
+  virtual void loss(Ctx& ctx, const Batch& batch, Tensor sum, Tensor g, const Stream& in) = 0;
 
   /// out (M, V) f32 = logits of the rows of `in`, which holds M rows.
   virtual void logits(Ctx& ctx, Tensor out, const Stream& in) = 0;

@@ -74,8 +74,9 @@ void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const 
   end_op(ctx, op, y);
 }
 
-double sum_squares(Ctx& ctx, std::span<const Tensor> xs) {
+void sum_squares(Ctx& ctx, Tensor sum, std::span<const Tensor> xs) {
   const char* op = "sum_squares";
+  check_vector(op, "sum", sum, 1, DType::f64);
   OpCost cost;
   for (const Tensor& x : xs) {
     check_rows(op, "x", x);
@@ -85,20 +86,13 @@ double sum_squares(Ctx& ctx, std::span<const Tensor> xs) {
   }
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
   std::optional<ArenaScope> scope;
-  Tensor sum, partial;
-  if (on_gpu) {
-    scope.emplace(*ctx.temp);
-    sum = ctx.temp->take(DType::f64, {1});
-    partial = ctx.temp->take(DType::f64, {cuda::sum_squares_parts(xs)});
-  }
-  if (!begin_op(ctx, op, cost) || xs.empty()) return 0;
-  if (!on_gpu) {
-    double total = 0;
-    for (const Tensor& x : xs) total += cpu::sum_squares(ctx, x);
-    return total;
-  }
-  cuda::sum_squares(ctx, sum, partial, xs);
-  return download(sum);
+  if (on_gpu) scope.emplace(*ctx.temp);
+  const Tensor partial = on_gpu ? ctx.temp->take(DType::f64, {cuda::sum_squares_parts(xs)}) : Tensor();
+  if (!begin_op(ctx, op, cost)) return;
+  if (on_gpu) return cuda::sum_squares(ctx, sum, partial, xs);
+  double total = 0;
+  for (const Tensor& x : xs) total += cpu::sum_squares(ctx, x);
+  *sum.as<double>() = total;
 }
 
 int64_t find_nonfinite(Ctx& ctx, const Tensor& x) {

@@ -23,9 +23,9 @@ void scale(Ctx& ctx, Tensor y, float factor);
 void dropout(Ctx& ctx, Tensor y, const Tensor& x, float p, uint64_t site, const Batch& batch,
              int64_t channel_begin = 0);
 
-/// Sum of squares of contiguous tensors in double, one after the other, each in an order that depends on its size only.
-/// 0 on meta. Waits for the result.
-double sum_squares(Ctx& ctx, std::span<const Tensor> xs);
+/// sum (1) f64, written: the sum of squares of contiguous tensors in double, one after the other, each in an order that
+/// depends on its size only.
+void sum_squares(Ctx& ctx, Tensor sum, std::span<const Tensor> xs);
 /// Index of the first NaN or Inf of a contiguous tensor, or -1. Waits for the result.
 int64_t find_nonfinite(Ctx& ctx, const Tensor& x);
 

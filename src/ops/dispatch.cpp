@@ -68,12 +68,6 @@ bool begin_op(Ctx& ctx, const char* op, const OpCost& cost) {
   return true;
 }
 
-double download(const Tensor& scalar) {
-  double value = 0;
-  copy_memory(kCpu, &value, scalar.device, scalar.data, sizeof value);
-  return value;
-}
-
 void end_op(Ctx& ctx, const char* op, const Tensor& out) {
   if (!ctx.check_finite || ctx.planning() || !out.defined() || out.numel() == 0) return;
   CHECK(out.rank() <= 3, op, ": ", out.str());

@@ -21,9 +21,6 @@ decltype(auto) on_device(Ctx& ctx, Cpu cpu_kernel, Cuda cuda_kernel, const Args&
   return ctx.backend == DeviceKind::cuda ? cuda_kernel(ctx, args...) : cpu_kernel(ctx, args...);
 }
 
-/// The value of a scalar f64 that ops left on a device. Waits for them.
-double download(const Tensor& scalar);
-
 /// With ctx.check_finite: NumericError naming the op where `out` holds a NaN or Inf. Waits for the op.
 void end_op(Ctx& ctx, const char* op, const Tensor& out);
 

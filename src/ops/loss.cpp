@@ -93,16 +93,13 @@ void cross_entropy(Ctx& ctx, Tensor loss, Tensor logits, const Tensor& targets, 
   end_op(ctx, op, logits);
 }
 
-double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss) {
+void weighted_sum(Ctx& ctx, Tensor sum, const Tensor& weights, const Tensor& loss) {
   const char* op = "weighted_sum";
+  check_vector(op, "sum", sum, 1, DType::f64);
   check_vector(op, "weights", weights, loss.numel(), DType::f32);
   check_vector(op, "loss", loss, loss.numel(), DType::f32);
-  const ArenaScope scope(*ctx.temp);
-  const Tensor sum = ctx.backend == DeviceKind::cuda ? ctx.temp->take(DType::f64, {1}) : Tensor();
-  if (!begin_op(ctx, op, {.flops = 2 * elements(loss), .bytes = bytes_of(weights, loss)})) return 0;
-  if (!sum.defined()) return cpu::weighted_sum(weights, loss);
-  cuda::weighted_sum(ctx, sum, weights, loss);
-  return download(sum);
+  if (!begin_op(ctx, op, {.flops = 2 * elements(loss), .bytes = bytes_of(weights, loss)})) return;
+  on_device(ctx, cpu::weighted_sum, cuda::weighted_sum, sum, weights, loss);
 }
 
 }  // namespace trireme

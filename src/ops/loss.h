@@ -27,7 +27,7 @@ void cross_entropy_backward(Ctx& ctx, Tensor logits, const Tensor& lse, const Te
 /// logits become their gradient as by cross_entropy_backward. On a GPU the logits cross memory half as often.
 void cross_entropy(Ctx& ctx, Tensor loss, Tensor logits, const Tensor& targets, const Tensor& weights, float scale);
 
-/// The weighted sum over rows, in double and in order: sum(weights * loss). 0 on meta. Waits for the result.
-double weighted_sum(Ctx& ctx, const Tensor& weights, const Tensor& loss);
+/// sum (1) f64, added: sum(weights * loss) over rows, in double and in a fixed order.
+void weighted_sum(Ctx& ctx, Tensor sum, const Tensor& weights, const Tensor& loss);
 
 }  // namespace trireme

@@ -58,6 +58,7 @@ void norm_forward(Ctx&, const NormForward&) { fail(); }
 void norm_backward(Ctx&, const NormBackward&) { fail(); }
 
 void adamw_update(Ctx&, std::span<const AdamWSlice>, const AdamWArgs&) { fail(); }
+void clip_factor(Ctx&, const Tensor&, const Tensor&, const Tensor&, const ClipArgs&) { fail(); }
 
 void rope(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
 

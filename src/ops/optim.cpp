@@ -40,6 +40,7 @@ bool kept_alike(const AdamWSlice& a, const AdamWSlice& b) {
 }  // namespace
 
 void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args) {
+  if (args.factor.defined()) check_vector(kOp, "factor", args.factor, 1, DType::f32);
   OpCost cost;
   for (const AdamWSlice& s : slices) {
     const int64_t n = s.grad.numel();
@@ -56,6 +57,15 @@ void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs&
   on_device(ctx, cpu::adamw_update, cuda::adamw_update, slices, args);
   for (const AdamWSlice& s : slices)
     end_op(ctx, kOp, s.master.defined() && s.master.dtype == DType::f32 ? s.master : s.param);
+}
+
+void clip_factor(Ctx& ctx, Tensor factor, const Tensor& squares, const Tensor& loss, const ClipArgs& args) {
+  const char* op = "clip_factor";
+  check_vector(op, "factor", factor, 1, DType::f32);
+  check_vector(op, "squares", squares, 1, DType::f64);
+  check_vector(op, "loss", loss, 1, DType::f64);
+  if (!begin_op(ctx, op, {.flops = 5, .bytes = bytes_of(factor, squares, loss)})) return;
+  on_device(ctx, cpu::clip_factor, cuda::clip_factor, factor, squares, loss, args);
 }
 
 }  // namespace trireme

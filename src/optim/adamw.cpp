@@ -109,13 +109,13 @@ AdamWSlice AdamW::slice_of(const Run& run, const Tensor& values) const {
   return slice;
 }
 
-void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t t, double lr, double grad_scale) {
+void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t t, double lr, const Tensor& factor) {
   AdamWArgs args;
   args.lr = static_cast<float>(lr);
   args.beta1 = static_cast<float>(config_.betas[0]);
   args.beta2 = static_cast<float>(config_.betas[1]);
   args.eps = static_cast<float>(config_.eps);
-  args.grad_scale = static_cast<float>(grad_scale);
+  args.factor = factor;
   args.bias_correction1 = static_cast<float>(1 - std::pow(config_.betas[0], static_cast<double>(t)));
   args.bias_correction2 = static_cast<float>(1 - std::pow(config_.betas[1], static_cast<double>(t)));
   slices_.clear();
@@ -151,12 +151,6 @@ int64_t AdamW::bytes() const {
   for (const State& s : states_)
     for (const Buffer* buffer : {&s.m, &s.v, &s.master, &s.m_scales, &s.v_scales}) sum += buffer->bytes();
   return sum;
-}
-
-double clip_factor(double norm, double max_norm) {
-  if (max_norm <= 0) return 1.0;
-  const double factor = max_norm / (norm + 1e-6);
-  return factor < 1.0 ? factor : 1.0;
 }
 
 }  // namespace trireme

@@ -20,8 +20,9 @@ class AdamW {
   /// Takes the masters from the parameters: after initialisation, or after loading weights without state.
   void reset_master(Ctx& ctx, const ParamStore& params);
 
-  /// Step t (from 1) with learning rate `lr`; gradients are multiplied by `grad_scale` first. Allocates nothing.
-  void update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t t, double lr, double grad_scale);
+  /// Step t (from 1) with learning rate `lr`; gradients are multiplied by `factor`, (1) f32 where they lie, first.
+  /// Where that is NaN, nothing changes. Allocates nothing.
+  void update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t t, double lr, const Tensor& factor);
 
   /// One named piece of state: elements [param_begin, param_begin + state.values.numel()) of the parameter's local
   /// values.
@@ -64,8 +65,5 @@ class AdamW {
   std::vector<Run> runs_;           // in the order of memory
   std::vector<AdamWSlice> slices_;  // of an update; kept for its memory
 };
-
-/// min(1, max_norm / (norm + 1e-6)), PyTorch's form: what gradients are multiplied by. max_norm 0: no clipping.
-double clip_factor(double norm, double max_norm);
 
 }  // namespace trireme

@@ -158,11 +158,11 @@ Tensor GradStore::optimizer_view(int unit) const {
                                                   sharded() ? 0 : range.begin * dtype_size(DType::f32));
 }
 
-double GradStore::global_sum_squares(Ctx& ctx) const {
-  double sum = sum_squares(ctx, counted_);
-  if (layout_.zero_stage >= 1) sum = groups_.dp_cp->all_reduce(sum, ReduceOp::sum);
-  sum = groups_.tp->all_reduce(sum, ReduceOp::sum);
-  return groups_.pp->all_reduce(sum, ReduceOp::sum);
+void GradStore::global_sum_squares(Ctx& ctx, Tensor sum) const {
+  sum_squares(ctx, sum, counted_);
+  if (layout_.zero_stage >= 1) groups_.dp_cp->all_reduce(sum, ReduceOp::sum);
+  groups_.tp->all_reduce(sum, ReduceOp::sum);
+  groups_.pp->all_reduce(sum, ReduceOp::sum);
 }
 
 const Param* GradStore::find_nonfinite(Ctx& ctx) const {

@@ -25,8 +25,9 @@ class GradStore {
   void zero(Ctx& ctx);
 
   Tensor optimizer_view(int unit) const;
-  /// Square of the 2-norm over the whole model, each element counted once, equal on every rank.
-  double global_sum_squares(Ctx& ctx) const;
+  /// sum (1) f64, written: the square of the 2-norm over the whole model, each element counted once, equal on every
+  /// rank.
+  void global_sum_squares(Ctx& ctx, Tensor sum) const;
   /// The first parameter of this rank with a NaN or Inf, or nullptr.
   const Param* find_nonfinite(Ctx& ctx) const;
 

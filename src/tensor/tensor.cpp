@@ -1,5 +1,7 @@
 #include "tensor/tensor.h"
 
+#include "device/memory.h"
+
 namespace trireme {
 
 std::string Shape::str() const {
@@ -53,6 +55,13 @@ Tensor Tensor::rows() const {
   out.shape = {n, size(last)};
   out.strides = {row_stride, stride(last)};
   return out;
+}
+
+double Tensor::item() const {
+  CHECK(dtype == DType::f64 && numel() == 1, str(), " is not one float64");
+  double value = 0;
+  copy_memory(kCpu, &value, device, data, sizeof value);
+  return value;
 }
 
 std::string Tensor::str() const { return cat(dtype_name(dtype), " ", shape.str(), " on ", device_name(device.kind)); }

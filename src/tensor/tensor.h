@@ -81,6 +81,9 @@ struct Tensor {
   /// with respect to each other.
   Tensor rows() const;
 
+  /// The only element, of f64. Waits for the device it lies on.
+  double item() const;
+
   std::string str() const;  // "float32 (2, 3) on cpu"
 };
 

@@ -211,34 +211,65 @@ std::span<const Batch> Engine::own_batches(std::span<const Batch> batches) {
   return batches_.upload(dealer_->deal(batches));
 }
 
+Engine::StepResult Engine::train(std::span<const Batch> batches, int64_t step, double lr) {
+  ask_gradients(batches, step);
+  ask_norm();
+  StepResult result;
+  const auto look = [&] { result = {loss(batches, step), norm(batches, step)}; };
+  if (scaler_.active()) look();
+  update(step, lr);
+  if (!scaler_.active()) look();  // a step with a bad one has changed nothing
+  return result;
+}
+
 double Engine::forward_backward(std::span<const Batch> batches, int64_t step) {
+  ask_gradients(batches, step);
+  return loss(batches, step);
+}
+
+double Engine::gradient_norm(std::span<const Batch> batches, int64_t step) {
+  ask_norm();
+  return norm(batches, step);
+}
+
+void Engine::ask_gradients(std::span<const Batch> batches, int64_t step) {
   runner_->set_loss_scale(scaler_.scale());
-  const double loss = runner_->step(own_batches(batches), step);
-  loss_finite_ = std::isfinite(loss);
-  if (!loss_finite_ && !scaler_.active()) explain(batches, step, cat("the loss is ", loss));
+  runner_->step(own_batches(batches), step);
+}
+
+double Engine::loss(std::span<const Batch> batches, int64_t step) {
+  const double loss = runner_->loss_sum().item() / batches[0].total_weight;
+  overflow_ = !std::isfinite(loss);
+  if (overflow_ && !scaler_.active()) explain(batches, step, cat("the loss is ", loss));
   return loss;
 }
+
+void Engine::ask_norm() { grads_->global_sum_squares(runner_->ctx(), runner_->squares()); }
 
 double Engine::evaluate(const Batch& batch) {
   const double own = runner_->evaluate(own_batches(std::span(&batch, 1))[0]);
   return groups_.cp->all_reduce(own, ReduceOp::sum);
 }
 
-double Engine::gradient_norm(std::span<const Batch> batches, int64_t step) {
-  double norm = std::sqrt(grads_->global_sum_squares(runner_->ctx())) / scaler_.scale();
-  if (!loss_finite_) norm = std::numeric_limits<double>::quiet_NaN();
-  if (std::isfinite(norm)) return norm;
+double Engine::norm(std::span<const Batch> batches, int64_t step) {
+  double norm = std::sqrt(runner_->squares().item()) / scaler_.scale();
+  if (overflow_) norm = std::numeric_limits<double>::quiet_NaN();
+  overflow_ = !std::isfinite(norm);
+  if (!overflow_) return norm;
   if (!scaler_.active()) explain(batches, step, cat("the gradient norm is ", norm));
   if (const std::string why = scaler_.exhausted(); !why.empty()) explain(batches, step, why);
   return norm;
 }
 
-void Engine::update(int64_t step, double lr, double norm) {
-  const bool overflow = !std::isfinite(norm);
-  if (!overflow)
-    optimizer_->update(runner_->ctx(), *params_, *grads_, step + 1 - scaler_.skipped(), lr,
-                       clip_factor(norm, config_.optimizer.clip_grad_norm) / scaler_.scale());
-  scaler_.update(overflow);
+void Engine::update(int64_t step, double lr) {
+  Ctx& ctx = runner_->ctx();
+  const ArenaScope scope(*ctx.temp);
+  const Tensor factor = ctx.temp->take(DType::f32, {1});
+  clip_factor(ctx, factor, runner_->squares(), runner_->loss_sum(),
+              {.max_norm = config_.optimizer.clip_grad_norm, .loss_scale = scaler_.scale()});
+  if (!(scaler_.active() && overflow_))
+    optimizer_->update(ctx, *params_, *grads_, step + 1 - scaler_.skipped(), lr, factor);
+  scaler_.update(overflow_);
 }
 
 /// Runs the step again with every op's output checked: the first bad one names itself.

@@ -70,6 +70,13 @@ class Engine {
   /// After parameters were set from outside (weights without optimizer state): masters follow them.
   void weights_changed();
 
+  struct StepResult {
+    double loss = 0, norm = 0;  // as of the two functions below
+  };
+  /// A whole step: the three functions below in one. A GPU is waited for once, at the end; in float16 before the update
+  /// too, for whether there is to be one decides what step it is.
+  StepResult train(std::span<const Batch> batches, int64_t step, double lr);
+
   /// Loss and gradients of the global batch. The context ranks get the same batches, and each takes its own tokens of
   /// them. NumericError naming the first tensor where something is NaN or Inf, unless loss scaling may help.
   /// `step` counts from 0. In float16 the gradients are those of the loss times loss_scaler().scale().
@@ -77,9 +84,10 @@ class Engine {
   /// Global norm of the gradients, without loss scale; the same on all ranks. NumericError as above where it is not
   /// finite; NaN or Inf where it, or the loss, overflowed in float16 and a smaller loss scale may help.
   double gradient_norm(std::span<const Batch> batches, int64_t step);
-  /// Applies the gradients, clipped by `norm`; where that is not finite leaves all as it is. Adapts the loss scale.
-  /// Steps left out by loss scaling do not count as updates; all others, `step` of them, do.
-  void update(int64_t step, double lr, double norm);
+  /// Applies the gradients, clipped by the norm, which gradient_norm() has found; where that is not finite leaves all
+  /// as it is. Adapts the loss scale. Steps left out by loss scaling do not count as updates; all others, `step` of
+  /// them, do. Waits for no GPU.
+  void update(int64_t step, double lr);
   /// sum(weight * loss) over a batch, dropout off; equal on the ranks that share the batch.
   double evaluate(const Batch& batch);
   /// Returns when everything asked for is done.
@@ -105,6 +113,10 @@ class Engine {
 
  private:
   std::span<const Batch> own_batches(std::span<const Batch> batches);
+  void ask_gradients(std::span<const Batch> batches, int64_t step);
+  double loss(std::span<const Batch> batches, int64_t step);
+  void ask_norm();
+  double norm(std::span<const Batch> batches, int64_t step);
   [[noreturn]] void explain(std::span<const Batch> batches, int64_t step, const std::string& what);
 
   EngineConfig config_;
@@ -118,7 +130,7 @@ class Engine {
   std::optional<GradStore> grads_;
   std::optional<AdamW> optimizer_;
   LossScaler scaler_;
-  bool loss_finite_ = true;  // of the last forward_backward
+  bool overflow_ = false;  // of the last step whose loss and norm were looked at
   std::optional<ContextDealer> dealer_;
   DeviceBatches batches_;
   std::optional<Runner> runner_;

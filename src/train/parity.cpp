@@ -43,7 +43,7 @@ ParityRun run_rank(const ParityTask& task, const EngineConfig& config, const Gro
     run.norms.push_back(engine.gradient_norm(batches, step));
     const double lr =
         learning_rate(task.schedule, {config.optimizer.lr, task.max_steps, config.model.hidden_size}, step);
-    engine.update(step, lr, run.norms.back());
+    engine.update(step, lr);
   }
   const std::span<const Batch> batches = loader.next();
   double sum = 0;

@@ -14,10 +14,11 @@ class SpikeDetector {
   /// `z_score` 0: never a spike.
   SpikeDetector(double z_score, int64_t window) : z_score_(z_score), window_(static_cast<size_t>(window)) {}
 
+  bool active() const { return z_score_ > 0; }
   /// True where `loss` lies z_score deviations above the mean of the last `window` losses. Other losses join the
   /// window.
   bool is_spike(double loss) {
-    if (z_score_ <= 0) return false;
+    if (!active()) return false;
     if (losses_.size() == window_) {
       double mean = 0, variance = 0;
       for (const double l : losses_) mean += l;

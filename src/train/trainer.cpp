@@ -309,31 +309,42 @@ double Trainer::evaluate() {
   return sum / targets;
 }
 
-/// The update of a step, if it is to be made; what is left out says so.
-void Trainer::update(StepRecord& record) {
+/// Loss, gradients and the update, if it is to be made. One that spikes are looked for in waits for its loss first.
+void Trainer::train_step(std::span<const Batch> batches, StepRecord& record) {
   const LossScaler& scaler = engine_.loss_scaler();
   if (scaler.active()) record.loss_scale = scaler.scale();
-  const bool overflow = !record.finite();
-  const bool spike = !overflow && spikes_.is_spike(record.loss);
-  if (!spike) engine_.update(step_, record.lr, record.grad_norm);
-  record.skipped = overflow || spike;
+  bool spike = false;
+  if (spikes_.active()) {
+    record.loss = engine_.forward_backward(batches, step_);
+    record.grad_norm = engine_.gradient_norm(batches, step_);
+    spike = record.finite() && spikes_.is_spike(record.loss);
+    failpoint("train.update");
+    if (!spike) engine_.update(step_, record.lr);
+  } else {
+    failpoint("train.update");
+    const Engine::StepResult result = engine_.train(batches, step_, record.lr);
+    record.loss = result.loss;
+    record.grad_norm = result.norm;
+  }
+  record.skipped = spike || !record.finite();
   record.skipped_steps = scaler.skipped();
-  if (!record.skipped || !first_rank()) return;
+  if (record.skipped && first_rank()) say_skipped(record);
+}
+
+void Trainer::say_skipped(const StepRecord& record) {
+  const bool overflow = !record.finite();
   const std::string why = overflow ? cat("gradients overflow at loss scale ", number(*record.loss_scale))
                                    : cat("loss ", number(record.loss, 5), " is a spike");
   log_warn(cat("step ", step_ + 1, ": ", why, "; the update is left out",
-               overflow ? cat(", the next loss scale is ", number(scaler.scale())) : ""));
+               overflow ? cat(", the next loss scale is ", number(engine_.loss_scaler().scale())) : ""));
 }
 
 StepRecord Trainer::train_step(std::span<const Batch> batches) {
   StepRecord record;
-  record.loss = engine_.forward_backward(batches, step_);
-  record.grad_norm = engine_.gradient_norm(batches, step_);
   record.lr =
       learning_rate(config_.schedule, {config_.optimizer.lr, config_.train.max_steps, config_.engine.model.hidden_size},
                     step_ - engine_.loss_scaler().skipped());
-  failpoint("train.update");
-  update(record);
+  train_step(batches, record);
   failpoint("train.updated");
   ++step_;
   samples_ += config_.data.global_batch_size;

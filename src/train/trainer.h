@@ -73,7 +73,8 @@ class Trainer {
   bool must_stop(const std::atomic<int>& stop) const;
   DocumentRange validation_part(const IndexedDataset& tokens) const;
   StepRecord train_step(std::span<const Batch> batches);
-  void update(StepRecord& record);
+  void train_step(std::span<const Batch> batches, StepRecord& record);
+  void say_skipped(const StepRecord& record);
 
   TrainerConfig config_;
   std::span<const IndexedDataset> tokens_;

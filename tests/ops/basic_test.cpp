@@ -71,6 +71,12 @@ TEST_P(Basic, AddInPlaceEqualsOutOfPlace) {
   EXPECT_TRUE(b.same_bits(y));
 }
 
+double sum_of_squares(OpContext& op, const Owned& x) {
+  double sum = NAN;
+  sum_squares(op.ctx(), Tensor(&sum, DType::f64, kCpu, {1}), {&x.t, 1});
+  return sum;
+}
+
 TEST_P(Basic, SumSquaresIsADoubleSum) {
   for (const int64_t n : {1, 15, 4097, 70001}) {
     const Owned x(GetParam(), {n}, random_values(n, 1));
@@ -78,7 +84,7 @@ TEST_P(Basic, SumSquaresIsADoubleSum) {
     long double exact = 0;  // a plain sum in double would itself be off by some 1e-13
     for (const double v : x.values()) exact += static_cast<long double>(v) * v;
     const auto want = static_cast<double>(exact);
-    EXPECT_NEAR(sum_squares(op.ctx(), {&x.t, 1}), want, 1e-14 * want);
+    EXPECT_NEAR(sum_of_squares(op, x), want, 1e-14 * want);
   }
 }
 
@@ -86,15 +92,15 @@ TEST(SumSquares, DoesNotDependOnTheNumberOfThreadsAndCarriesNan) {
   const int64_t n = 2000003;  // more blocks than parts
   Owned x(DType::f32, {n}, random_values(n, 1));
   OpContext one(1);
-  const double want = sum_squares(one.ctx(), {&x.t, 1});
+  const double want = sum_of_squares(one, x);
   for (const int threads : {2, 3}) {
     OpContext op(threads);
-    EXPECT_EQ(sum_squares(op.ctx(), {&x.t, 1}), want);
+    EXPECT_EQ(sum_of_squares(op, x), want);
   }
   x.t.f32()[n - 1] = NAN;
-  EXPECT_TRUE(std::isnan(sum_squares(one.ctx(), {&x.t, 1})));
+  EXPECT_TRUE(std::isnan(sum_of_squares(one, x)));
   x.t.f32()[n - 1] = 1e30F;  // its square is beyond f32
-  EXPECT_NEAR(sum_squares(one.ctx(), {&x.t, 1}), 1e60, 1e54);
+  EXPECT_NEAR(sum_of_squares(one, x), 1e60, 1e54);
 }
 
 TEST_P(Basic, FindNonfiniteGivesTheFirst) {
@@ -256,7 +262,7 @@ TEST(BasicPlanning, OnMetaCountsAndTouchesNothing) {
   add(meta->ctx(), t, t, t);
   scale(meta->ctx(), t, 2);
   dropout(meta->ctx(), t, t, 0.5F, 1, batch);
-  EXPECT_EQ(sum_squares(meta->ctx(), {&t, 1}), 0);
+  sum_squares(meta->ctx(), Tensor(nullptr, DType::f64, kMeta, {1}), {&t, 1});
   EXPECT_EQ(find_nonfinite(meta->ctx(), t), -1);
   EXPECT_EQ(meta->count().calls, 7);
   EXPECT_EQ(meta->count().bytes, (1 + 2 + 3 + 2 + 2 + 1 + 1) * 96);

@@ -31,13 +31,12 @@ TEST_P(CudaSums, RowsAddUpToTheCpusSum) {
 TEST_P(CudaSums, SumSquaresIsADoubleSumOverAllTensors) {
   for (const int64_t n : {1, 15, 4097, 70001, 5000011}) {
     Twin& x = twin(dtype(), {n + 1}, random_values(n + 1, 1));
-    Doubles sums;
+    Twin& sum = same_type_twin(DType::f64, {1}, {NAN});
     run_both([&](const Side& on) {
       const Tensor parts[] = {on(x).slice(0, 1, n + 1), on(x).slice(0, 0, 1)};  // the first at an odd address
-      sums.push_back(sum_squares(on.ctx, parts));
+      sum_squares(on.ctx, on(sum), parts);
     });
-    EXPECT_EQ(sums[1], sums[2]);
-    EXPECT_NEAR(sums[1], sums[0], 2e-14 * sums[0]);
+    EXPECT_NEAR(sum.got()[0], sum.want()[0], 2e-14 * sum.want()[0]);
     forget();
   }
 }
@@ -50,8 +49,11 @@ TEST_P(CudaSums, SumSquaresCarriesNanAndDoesNotOverflow) {
   Twin& bad = twin(dtype(), {1000}, values);
   const double value = large.want()[0];
   const Tensor parts[] = {x.gpu(), large.gpu()}, with_nan[] = {bad.gpu(), x.gpu()};
-  EXPECT_NEAR(sum_squares(gpu(), parts), 100 * value * value, 1e-3 * value * value);
-  EXPECT_TRUE(std::isnan(sum_squares(gpu(), with_nan)));
+  Twin& sum = same_type_twin(DType::f64, {1}, {0.0});
+  sum_squares(gpu(), sum.gpu(), parts);
+  EXPECT_NEAR(sum.gpu().item(), 100 * value * value, 1e-3 * value * value);
+  sum_squares(gpu(), sum.gpu(), with_nan);
+  EXPECT_TRUE(std::isnan(sum.gpu().item()));
 }
 
 TEST_P(CudaSums, FindNonfiniteGivesTheFirst) {
@@ -69,12 +71,13 @@ TEST_P(CudaSums, FindNonfiniteGivesTheFirst) {
   }
 }
 
-AdamWArgs arguments(int step) {
+/// `factor`: NaN leaves everything as it is.
+AdamWArgs arguments(int step, const Tensor& factor) {
   AdamWArgs a;
   a.lr = 3e-3F / static_cast<float>(step);
   a.beta1 = 0.9F;
   a.beta2 = 0.95F;
-  a.grad_scale = step % 2 == 0 ? 0.37F : 1.0F;
+  if (step % 2 == 0) a.factor = factor;
   a.bias_correction1 = static_cast<float>(1 - std::pow(0.9, step));
   a.bias_correction2 = static_cast<float>(1 - std::pow(0.95, step));
   return a;
@@ -92,11 +95,14 @@ TEST_P(CudaSums, AdamWTakesTheCpusStepsBitForBit) {
       Twin& alone = same_type_twin(DType::f32, {size}, random_values(size, 1));
       Twin& m2 = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
       Twin& v2 = same_type_twin(DType::f32, {size}, Doubles(static_cast<size_t>(size)));
+      Twin& factor = same_type_twin(DType::f32, {1}, {0.37});
       run_both([&](const Side& on) {
         const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
         for (int step = 1; step <= 4; ++step) {
-          adamw_update(on.ctx, {piece(master), piece(m), piece(v), piece(param), piece(grad), 0.1F}, arguments(step));
-          adamw_update(on.ctx, {piece(alone), piece(m2), piece(v2), Tensor(), piece(grad), 0.1F}, arguments(step));
+          adamw_update(on.ctx, {piece(master), piece(m), piece(v), piece(param), piece(grad), 0.1F},
+                       arguments(step, on(factor)));
+          adamw_update(on.ctx, {piece(alone), piece(m2), piece(v2), Tensor(), piece(grad), 0.1F},
+                       arguments(step, on(factor)));
         }
       });
       EXPECT_TRUE(master.same_bits() && m.same_bits() && v.same_bits() && param.same_bits()) << n << " from " << begin;
@@ -131,6 +137,7 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
       Twin& m_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
       Twin& v_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
       Twin& grad = same_type_twin(DType::f32, {size}, random_values(size, 2));
+      Twin& factor = same_type_twin(DType::f32, {1}, {0.37});
       run_both([&](const Side& on) {
         const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
         for (int step = 1; step <= 4; ++step) {
@@ -140,7 +147,7 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
           s.key = RandomKey::of(3, 4, static_cast<uint64_t>(step));
           s.positions = {.first = 11};
           if (step % 2 == 0) s.positions = {.first = 11, .column = 2, .width = 37, .stride = 101};
-          adamw_update(on.ctx, s, arguments(step));
+          adamw_update(on.ctx, s, arguments(step, on(factor)));
         }
       });
       EXPECT_TRUE(param.same_bits() && master.same_bits() && m.same_bits() && v.same_bits());
@@ -151,6 +158,8 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
 }
 
 TEST_P(CudaSums, AdamWTakesManySlicesInOneCall) {
+  Twin& factor = same_type_twin(DType::f32, {1}, {0.37});
+  Twin& none = same_type_twin(DType::f32, {1}, {NAN});  // the step that is not to be made
   std::vector<const Twin*> twins;
   for (int64_t i = 0; i < 130; ++i) {  // more than one launch takes
     const int64_t n = i % 7 == 0 ? 0 : 1 + 97 * i;
@@ -165,9 +174,28 @@ TEST_P(CudaSums, AdamWTakesManySlicesInOneCall) {
     for (size_t i = 0; i < twins.size(); i += 5)
       slices.push_back({on(*twins[i]), on(*twins[i + 1]), on(*twins[i + 2]), on(*twins[i + 3]), on(*twins[i + 4]),
                         i % 2 == 0 ? 0.1F : 0.0F});
-    adamw_update(on.ctx, slices, arguments(2));
+    adamw_update(on.ctx, slices, arguments(2, on(factor)));
+    adamw_update(on.ctx, slices, arguments(2, on(none)));
   });
   for (size_t i = 0; i < twins.size(); ++i) EXPECT_TRUE(twins[i]->same_bits()) << i / 5 << ", tensor " << i % 5;
+}
+
+TEST_F(CudaTest, TheClipFactorIsTheCpusToTheBit) {
+  for (const double squares : {0.0, 0.3, 7e9, HUGE_VAL, -HUGE_VAL, static_cast<double>(NAN)})
+    for (const double loss : {3.5, HUGE_VAL, static_cast<double>(NAN)})
+      for (const double max_norm : {0.0, 1.0}) {
+        Twin& sum = same_type_twin(DType::f64, {1}, {squares});
+        Twin& losses = same_type_twin(DType::f64, {1}, {loss});
+        Twin& factor = same_type_twin(DType::f32, {1}, {7.0});
+        run_both([&](const Side& on) {
+          clip_factor(on.ctx, on(factor), on(sum), on(losses), {.max_norm = max_norm, .loss_scale = 1024});
+        });
+        if (std::isnan(factor.want()[0]))
+          EXPECT_TRUE(std::isnan(factor.got()[0]));
+        else
+          EXPECT_TRUE(factor.same_bits());
+        forget();
+      }
 }
 
 }  // namespace

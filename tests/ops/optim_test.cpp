@@ -18,7 +18,8 @@ AdamWArgs arguments(int step) {
   a.lr = 3e-3F / static_cast<float>(step);
   a.beta1 = 0.9F;
   a.beta2 = 0.95F;
-  a.grad_scale = step % 2 == 0 ? 0.37F : 1.0F;
+  static float factor = 0.37F;
+  if (step % 2 == 0) a.factor = Tensor(&factor, DType::f32, kCpu, {1});
   a.bias_correction1 = static_cast<float>(1 - std::pow(0.9, step));
   a.bias_correction2 = static_cast<float>(1 - std::pow(0.95, step));
   return a;
@@ -27,7 +28,8 @@ AdamWArgs arguments(int step) {
 /// The published algorithm with decoupled decay, in double.
 void reference_step(State& s, const Doubles& grad, const AdamWArgs& a) {
   for (size_t i = 0; i < s.p.size(); ++i) {
-    const double g = grad[i] * static_cast<double>(a.grad_scale), b1 = a.beta1, b2 = a.beta2, lr = a.lr;
+    const double g = grad[i] * (a.factor.defined() ? static_cast<double>(*a.factor.f32()) : 1), b1 = a.beta1,
+                 b2 = a.beta2, lr = a.lr;
     s.p[i] -= lr * static_cast<double>(kDecay) * s.p[i];
     s.m[i] = b1 * s.m[i] + (1 - b1) * g;
     s.v[i] = b2 * s.v[i] + (1 - b2) * g * g;
@@ -71,6 +73,40 @@ TEST(AdamWMaster, TheMasterMayBeTheParameter) {
   adamw_update(op.ctx(), {p2.t, m2.t, v2.t, copy.t, grad.t, kDecay}, arguments(1));
   EXPECT_TRUE(p1.same_bits(p2));
   EXPECT_TRUE(p1.same_bits(copy));
+}
+
+TEST(AdamWMaster, WithoutAFactorNothingChanges) {
+  const int64_t n = 100;
+  const Owned grad(DType::f32, {n}, random_values(n, 2));
+  Owned p(DType::f32, {n}, random_values(n, 1)), m(DType::f32, {n}, Doubles(n)), v(DType::f32, {n}, Doubles(n));
+  const std::string before = p.bytes() + m.bytes() + v.bytes();
+  float none = NAN;
+  AdamWArgs args = arguments(1);
+  args.factor = Tensor(&none, DType::f32, kCpu, {1});
+  OpContext op;
+  adamw_update(op.ctx(), {p.t, m.t, v.t, Tensor(), grad.t, kDecay}, args);
+  EXPECT_EQ(p.bytes() + m.bytes() + v.bytes(), before);
+}
+
+TEST(ClipFactor, BringsLargeNormsToTheBoundAndRefusesWhatIsNotFinite) {
+  OpContext op;
+  const auto factor = [&](double norm, double loss, const ClipArgs& args) {
+    double squares = norm * norm;
+    float found = 7;
+    clip_factor(op.ctx(), Tensor(&found, DType::f32, kCpu, {1}), Tensor(&squares, DType::f64, kCpu, {1}),
+                Tensor(&loss, DType::f64, kCpu, {1}), args);
+    return found;
+  };
+  EXPECT_EQ(factor(4, 1, {.max_norm = 2}), static_cast<float>(2 / (4 + 1e-6)));
+  EXPECT_EQ(factor(1, 1, {.max_norm = 2}), 1);
+  EXPECT_EQ(factor(1e9, 1, {}), 1);
+  EXPECT_EQ(factor(64, 1, {.max_norm = 2, .loss_scale = 16}), static_cast<float>(2 / (4 + 1e-6) / 16));
+  EXPECT_EQ(factor(8, 1, {.max_norm = 2, .loss_scale = 16}), 1.0F / 16);
+  for (const double bad : {static_cast<double>(NAN), HUGE_VAL}) {
+    EXPECT_TRUE(std::isnan(factor(1, bad, {.max_norm = 1})));
+    EXPECT_TRUE(std::isnan(factor(1, -bad, {})));
+    EXPECT_TRUE(std::isnan(factor(bad, 1, {.max_norm = 1})));
+  }
 }
 
 TEST(AdamWMaster, ASliceIsUpdatedAsInTheWhole) {

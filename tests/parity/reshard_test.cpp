@@ -81,8 +81,7 @@ struct Rank {
   /// Another state for each seed, so that nothing can be left from the one loaded before.
   void train(uint64_t seed) {
     const testing::TokenBatches data = batches(seed);
-    engine->forward_backward(data.batches, 0);
-    engine->update(0, 1e-2, engine->gradient_norm(data.batches, 0));
+    engine->train(data.batches, 0, 1e-2);
   }
   SavedCheckpoint save(const std::string& folder) {
     RankState state = engine_state(*engine);

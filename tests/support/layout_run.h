@@ -106,7 +106,7 @@ inline void train_rank(Outcome& out, std::mutex& mutex, const LayoutTask& task, 
     const double loss = engine.forward_backward(data.batches, step);
     const double norm = engine.gradient_norm(data.batches, step);
     if (step == 0) gather(out.gradients, mutex, engine, true);
-    engine.update(step, 1e-2, norm);
+    engine.update(step, 1e-2);
     double held_out = 0;
     for (const Batch& batch : data.batches) held_out += engine.evaluate(batch);
     held_out = groups.dp->all_reduce(held_out, ReduceOp::sum) / data.batches[0].total_weight;

@@ -34,8 +34,7 @@ void expect_planned_step(const ModelConfig& model, const Case& c) {
   int64_t before = 0;
   for (int step = 0; step < kSteps; ++step) {
     if (step == kWarmUp) before = testing::num_allocations();
-    engine.forward_backward(data.batches, step);
-    engine.update(step, 1e-3, engine.gradient_norm(data.batches, step));
+    engine.train(data.batches, step, 1e-3);
     engine.evaluate(data.batches[0]);
   }
   EXPECT_EQ(testing::num_allocations(), before);

@@ -49,7 +49,7 @@ Values updated(const Mesh& mesh, int zero_stage, Master master, Moments moments)
           view.f32()[flat - range.begin + i] =
               number(p.spec.name, testing::global_index(p, begin + i), static_cast<uint64_t>(t));
       });
-      adamw.update(op.ctx(), params, grads, t, 1e-2, 1);
+      adamw.update(op.ctx(), params, grads, t, 1e-2, {});
     }
     params.acquire(0);
     const std::lock_guard lock(mutex);

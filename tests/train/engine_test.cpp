@@ -120,8 +120,7 @@ TEST_F(EngineTest, SixteenBitParametersLearnLikeFloat32) {
     std::vector<double> losses;
     testing::TokenBatches data(engine.config().model.vocab_size, kBatch, kLength, 2);
     for (int step = 0; step < 30; ++step) {
-      losses.push_back(engine.forward_backward(data.batches, step));
-      engine.update(step, 3e-3, engine.gradient_norm(data.batches, step));
+      losses.push_back(engine.train(data.batches, step, 3e-3).loss);
     }
     EXPECT_EQ(engine.param_store().dtype(), dtype);
     return losses;

@@ -60,9 +60,7 @@ struct Rank {
     const EngineConfig& c = engine->config();
     const testing::TokenBatches data(c.model.vocab_size, 2, 8, c.micro_batches, groups.dp->rank(), groups.dp->size(),
                                      static_cast<uint64_t>(step) % 4);
-    const double loss = engine->forward_backward(data.batches, step);
-    engine->update(step, 3e-3, engine->gradient_norm(data.batches, step));
-    return loss;
+    return engine->train(data.batches, step, 3e-3).loss;
   }
   SavedCheckpoint save(const std::string& folder) {
     RankState state = engine_state(*engine);

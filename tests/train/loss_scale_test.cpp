@@ -43,7 +43,7 @@ struct Rank {
   bool step(int64_t step) {
     loss = engine.forward_backward(data.batches, step);
     const double norm = engine.gradient_norm(data.batches, step);
-    engine.update(step, 1e-2, norm);
+    engine.update(step, 1e-2);
     return std::isfinite(norm);
   }
   std::vector<uint16_t> weights() {

@@ -57,9 +57,7 @@ struct Rank {
     const testing::TokenBatches data(engine->config().model.vocab_size, kSamples, kLength,
                                      engine->config().micro_batches, groups.dp->rank(), groups.dp->size(),
                                      static_cast<uint64_t>(step));
-    const double loss = engine->forward_backward(data.batches, step);
-    engine->update(step, 1e-2, engine->gradient_norm(data.batches, step));
-    return loss;
+    return engine->train(data.batches, step, 1e-2).loss;
   }
   RankState state() {
     RankState s = engine_state(*engine);

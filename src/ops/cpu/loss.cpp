@@ -165,11 +165,11 @@ void cross_entropy_loss(Ctx& ctx, const Tensor& loss, const Tensor& lse, const T
   });
 }
 
-double weighted_sum(const Tensor& weights, const Tensor& loss) {
+void weighted_sum(Ctx&, const Tensor& sum, const Tensor& weights, const Tensor& loss) {
   double total = 0;
   for (int64_t i = 0; i < loss.numel(); ++i)
     total += static_cast<double>(weights.f32()[i]) * static_cast<double>(loss.f32()[i]);
-  return total;
+  *sum.as<double>() += total;
 }
 
 }  // namespace trireme::cpu

@@ -12,6 +12,6 @@ void cross_entropy_loss(Ctx& ctx, const Tensor& loss, const Tensor& lse, const T
                         const Tensor& target_logit);
 void cross_entropy_backward(Ctx& ctx, const Tensor& logits, const Tensor& lse, const Tensor& targets,
                             const Tensor& weights, float scale, int64_t col_begin);
-double weighted_sum(const Tensor& weights, const Tensor& loss);
+void weighted_sum(Ctx& ctx, const Tensor& sum, const Tensor& weights, const Tensor& loss);
 
 }  // namespace trireme::cpu

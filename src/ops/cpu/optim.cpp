@@ -30,7 +30,7 @@ Coefficients coefficients(const AdamWArgs& a, float weight_decay) {
           .one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(a.beta1)),
           .beta2 = a.beta2,
           .one_minus_beta2 = static_cast<float>(1.0 - static_cast<double>(a.beta2)),
-          .grad_scale = a.grad_scale,
+          .grad_scale = a.factor.defined() ? *a.factor.f32() : 1.0F,
           .decay = static_cast<float>(1.0 - static_cast<double>(a.lr) * static_cast<double>(weight_decay)),
           .step = static_cast<float>(static_cast<double>(a.lr) / static_cast<double>(a.bias_correction1)),
           .inverse_root2 = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.bias_correction2))),
@@ -177,7 +177,12 @@ namespace trireme::cpu {
 HWY_EXPORT(update_slice);
 
 void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args) {
+  if (args.factor.defined() && std::isnan(*args.factor.f32())) return;
   for (const AdamWSlice& slice : slices) HWY_DYNAMIC_DISPATCH(update_slice)(ctx, slice, args);
+}
+
+void clip_factor(Ctx&, const Tensor& factor, const Tensor& squares, const Tensor& loss, const ClipArgs& args) {
+  *factor.f32() = clip_factor(std::sqrt(*squares.as<double>()), *loss.as<double>(), args);
 }
 
 }  // namespace trireme::cpu

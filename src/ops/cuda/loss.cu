@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int64_t i = threadIdx.x; i < n; i += kThreads)
     sum += static_cast<double>(weights[i]) * static_cast<double>(loss[i]);
   sum = reduce_group(sum, kThreads, slots);
-  if (threadIdx.x == 0) *total = sum;
+  if (threadIdx.x == 0) *total += sum;
 }
 
 unsigned blocks_of(int64_t n) { return narrow<int>(ceil_div(n, kThreads)); }

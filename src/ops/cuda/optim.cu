@@ -42,7 +42,8 @@ struct Slice {
 struct AdamW {
   Slice slices[kMaxSlices];
   int count;
-  float beta1, one_minus_beta1, beta2, one_minus_beta2, grad_scale, step, inverse_root2, eps;
+  float beta1, one_minus_beta1, beta2, one_minus_beta2, step, inverse_root2, eps;
+  const float* factor;  // null: 1
 };
 static_assert(sizeof(AdamW) <= 4096);
 
@@ -109,8 +110,8 @@ __device__ void each(const A (&from)[kAtOnce][kPack], B (&to)[kAtOnce][kPack], F
     for (int j = 0; j < kPack; ++j) to[u][j] = f(from[u][j], u, j);
 }
 
-__device__ void update(const AdamW& a, float decay, float& master, float& m, float& v, float grad) {
-  const float g = grad * a.grad_scale;
+__device__ void update(const AdamW& a, float decay, float factor, float& master, float& m, float& v, float grad) {
+  const float g = grad * factor;
   m = __fmaf_rn(m, a.beta1, __fmul_rn(g, a.one_minus_beta1));
   v = __fmaf_rn(v, a.beta2, __fmul_rn(__fmul_rn(g, g), a.one_minus_beta2));
   const float denominator = __fmaf_rn(__fsqrt_rn(v), a.inverse_root2, a.eps);
@@ -260,7 +261,8 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const __grid_constant__
   const Slice& s = a.slices[low];
   const int64_t begin = (static_cast<int>(blockIdx.x) - s.first_block) * kBlockElements +
                         static_cast<int>(threadIdx.x) / kLanes * kWarpElements;
-  if (begin >= s.n) return;  // the whole warp
+  const float factor = a.factor == nullptr ? 1.0F : *a.factor;
+  if (begin >= s.n || isnan(factor)) return;  // the whole warp
   const Place place{begin, s.n, s.packs};
 
   Stored<keep> stored;
@@ -284,7 +286,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const __grid_constant__
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u)
 #pragma unroll
-    for (int j = 0; j < kPack; ++j) update(a, s.decay, value[u][j], m[u][j], v[u][j], grad[u][j]);
+    for (int j = 0; j < kPack; ++j) update(a, s.decay, factor, value[u][j], m[u][j], v[u][j], grad[u][j]);
   store_value<T, keep>(s, place, value, bits);
   store_moments<S, false>(place, s.m, s.m_scales, m, bits);
   store_moments<S, true>(place, s.v, s.v_scales, v, bits);
@@ -302,10 +304,10 @@ AdamW coefficients(const AdamWArgs& args) {
           .one_minus_beta1 = static_cast<float>(1.0 - static_cast<double>(args.beta1)),
           .beta2 = args.beta2,
           .one_minus_beta2 = static_cast<float>(1.0 - static_cast<double>(args.beta2)),
-          .grad_scale = args.grad_scale,
           .step = static_cast<float>(static_cast<double>(args.lr) / static_cast<double>(args.bias_correction1)),
           .inverse_root2 = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.bias_correction2))),
-          .eps = args.eps};
+          .eps = args.eps,
+          .factor = args.factor.defined() ? args.factor.f32() : nullptr};
 }
 
 Slice device_slice(const AdamWSlice& s, const AdamWArgs& args, int64_t first_block) {
@@ -348,6 +350,10 @@ void launch(Ctx& ctx, const AdamW& a, int blocks, const AdamWSlice& like) {
   check_launch("adamw_update");
 }
 
+__global__ void clip_kernel(float* factor, const double* squares, const double* loss, ClipArgs args) {
+  *factor = clip_factor(sqrt(*squares), *loss, args);
+}
+
 }  // namespace
 
 void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs& args) {
@@ -365,6 +371,11 @@ void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs&
     blocks += ceil_div(s.grad.numel(), kBlockElements);
   }
   flush();
+}
+
+void clip_factor(Ctx& ctx, const Tensor& factor, const Tensor& squares, const Tensor& loss, const ClipArgs& args) {
+  clip_kernel<<<1, 1, 0, stream_of(ctx)>>>(factor.f32(), squares.as<double>(), loss.as<double>(), args);
+  check_launch("clip_factor");
 }
 
 }  // namespace trireme::cuda
