@@ -44,7 +44,8 @@ Found run(const Mesh& mesh, int zero_stage) {
         for (int64_t col = 0; col < kCols; ++col) p.grad.f32()[local++] += part(row, col, tp);
     grads.publish(ctx, 0);
     grads.finish(ctx);
-    const double norm = grads.global_sum_squares(ctx);
+    double norm = 0;
+    grads.global_sum_squares(ctx, {&norm, DType::f64, kCpu, {1}});
     const FlatRange range = layout.optimizer_range(0);
     const float* values = grads.optimizer_view(0).f32();
     const std::lock_guard lock(mutex);
