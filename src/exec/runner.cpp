@@ -63,6 +63,7 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
     *t = carry_.take(options.activation_dtype, shape);
   if (grads != nullptr) gradient_ = carry_.take(options.activation_dtype, shape);
   for (Tensor* t : {&loss_sum_, &squares_}) *t = carry_.take(DType::f64, {1});
+  clip_factor_ = carry_.take(DType::f32, {1});
 
   ctx_.device = sizes == nullptr ? kMeta : options.device;
   ctx_.backend = options.device.kind;

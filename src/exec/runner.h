@@ -63,6 +63,8 @@ class Runner {
   const Tensor& loss_sum() const { return loss_sum_; }
   /// (1) f64, where it runs: a place for the sum of the gradients' squares.
   const Tensor& squares() const { return squares_; }
+  /// (1) f32, where it runs: a place for the factor that clips the gradients.
+  const Tensor& clip_factor() const { return clip_factor_; }
 
   /// sum(weight * loss) of one batch without gradients, equal on every rank of the pipeline; its own tokens only: not
   /// summed over dp and cp.
@@ -110,7 +112,7 @@ class Runner {
   Stream stream_;                             // the last forward's output
   std::vector<std::vector<Tensor>> inputs_;   // [slot][unit]: its input, in keep_
   std::vector<std::vector<int64_t>> marks_;   // [slot][unit]: keep_'s mark before it
-  Tensor loss_sum_, squares_;                 // in carry_
+  Tensor loss_sum_, squares_, clip_factor_;   // in carry_
   int current_unit_ = 0;                      // for messages
 };
 

@@ -263,12 +263,10 @@ double Engine::norm(std::span<const Batch> batches, int64_t step) {
 
 void Engine::update(int64_t step, double lr) {
   Ctx& ctx = runner_->ctx();
-  const ArenaScope scope(*ctx.temp);
-  const Tensor factor = ctx.temp->take(DType::f32, {1});
-  clip_factor(ctx, factor, runner_->squares(), runner_->loss_sum(),
+  clip_factor(ctx, runner_->clip_factor(), runner_->squares(), runner_->loss_sum(),
               {.max_norm = config_.optimizer.clip_grad_norm, .loss_scale = scaler_.scale()});
   if (!(scaler_.active() && overflow_))
-    optimizer_->update(ctx, *params_, *grads_, step + 1 - scaler_.skipped(), lr, factor);
+    optimizer_->update(ctx, *params_, *grads_, step + 1 - scaler_.skipped(), lr, runner_->clip_factor());
   scaler_.update(overflow_);
 }
 

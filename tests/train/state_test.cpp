@@ -318,7 +318,7 @@ TEST(BackgroundSave, ThePlanCountsItsCopyToTheByte) {
         const MemoryPlan plan = Engine::plan(config, groups, r.pool);
         EXPECT_EQ(plan.save_copy, copy_bytes(r.state())) << layout.name;
         EXPECT_EQ(plan.total(), r.engine->memory_plan().total() + plan.save_copy) << layout.name;
-        EXPECT_NE(plan.str().find("copy to be saved"), std::string::npos);
+        EXPECT_EQ(plan.str().find("copy to be saved") != std::string::npos, plan.save_copy > 0);  // idle stages: none
       });
 }
 
