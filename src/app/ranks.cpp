@@ -33,7 +33,7 @@ Ranks::Ranks(std::optional<Launched> launched) : launched_(std::move(launched)),
     report_failure(rank(), e.what());
     throw;
   }
-  everyone_ = world_->group(all_ranks(size()));
+  everyone_ = world_->group(all_ranks(size()), Waits::endless);
 }
 
 void Ranks::meet() {
@@ -43,9 +43,10 @@ void Ranks::meet() {
 const Groups& Ranks::make_groups(const ParallelConfig& parallel) {
   const Mesh mesh = mesh_of(parallel);
   CHECK(mesh.world_size() == size(), "a layout of ", mesh.world_size(), " ranks on ", size());
-  groups_ = trireme::make_groups(mesh, rank(), [&](const std::vector<int>& ranks, Channel) -> Group* {
+  groups_ = trireme::make_groups(mesh, rank(), [&](const std::vector<int>& ranks, Channel channel) -> Group* {
     if (!world_) return &single_;
-    return owned_.emplace_back(world_->group(ranks)).get();
+    const Waits waits = channel == Channel::io ? Waits::endless : Waits::limited;
+    return owned_.emplace_back(world_->group(ranks, waits)).get();
   });
   return groups_;
 }

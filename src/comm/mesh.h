@@ -32,7 +32,7 @@ struct Groups {
   Group* dp = nullptr;
   Group* cp = nullptr;
   Group* dp_cp = nullptr;  // data x context: the ranks that hold the same parameters and see other tokens
-  Group* io = nullptr;     // world again, for the thread that writes checkpoints while training goes on
+  Group* io = nullptr;     // world again, for work with files: also by the thread that writes while training goes on
   Group* fetch = nullptr;  // dp_cp again, for the thread that gathers parameters while a step computes
 
   /// One process: every group is this group of one.

@@ -62,10 +62,10 @@ class MessageGroup final : public ProcessGroup {
     for (int i = 1; i < size(); ++i) fn((rank_ + i) % size());
   }
   void post(int to, const void* data, size_t bytes) {
-    world_.post(world_rank(to), 2 * lane_ + 1, {static_cast<const std::byte*>(data), bytes});
+    world_.post(world_rank(to), 2 * lane_ + 1, {static_cast<const std::byte*>(data), bytes}, waits_);
   }
   void take(int from, void* data, size_t bytes) {
-    world_.take(world_rank(from), 2 * lane_ + 1, {static_cast<std::byte*>(data), bytes});
+    world_.take(world_rank(from), 2 * lane_ + 1, {static_cast<std::byte*>(data), bytes}, waits_);
   }
 
   /// out = own and what each other member has posted, added in rank order.
@@ -104,8 +104,9 @@ class MessageGroup final : public ProcessGroup {
 
 }  // namespace
 
-std::unique_ptr<Group> make_message_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane) {
-  return std::make_unique<MessageGroup>(world, ranks, lane);
+std::unique_ptr<Group> make_message_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane,
+                                          Waits waits) {
+  return std::make_unique<MessageGroup>(world, ranks, lane, waits);
 }
 
 }  // namespace trireme

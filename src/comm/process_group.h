@@ -10,13 +10,15 @@
 namespace trireme {
 
 /// `ranks` are world ranks, this one's among them; `lane` is the same number on all members.
-std::unique_ptr<Group> make_shared_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane);
-std::unique_ptr<Group> make_message_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane);
+std::unique_ptr<Group> make_shared_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane,
+                                         Waits waits);
+std::unique_ptr<Group> make_message_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane,
+                                          Waits waits);
 
 /// What both have in common: places, and messages between two members.
 class ProcessGroup : public Group {
  public:
-  ProcessGroup(ProcessWorld& world, std::vector<int> ranks, uint64_t lane);
+  ProcessGroup(ProcessWorld& world, std::vector<int> ranks, uint64_t lane, Waits waits);
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(ranks_.size()); }
   void send(const Tensor& t, int to) override;
@@ -31,6 +33,7 @@ class ProcessGroup : public Group {
   std::vector<int> ranks_;
   int rank_;
   uint64_t lane_;
+  Waits waits_;
 };
 
 }  // namespace trireme

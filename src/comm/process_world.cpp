@@ -86,14 +86,14 @@ std::vector<Fd> ProcessWorld::connect_others(const Roster& roster, const Card& m
   return data;
 }
 
-std::unique_ptr<Group> ProcessWorld::group(const std::vector<int>& ranks) {
+std::unique_ptr<Group> ProcessWorld::group(const std::vector<int>& ranks, Waits waits) {
   CHECK(std::find(ranks.begin(), ranks.end(), rank()) != ranks.end(), "rank ", rank(), " is not in the group");
   if (ranks.size() == 1) return std::make_unique<SingleGroup>();
   const uint64_t lane = next_lane_++;
   CHECK(lane < kLanes, "more than ", kLanes, " groups");
   if (std::all_of(ranks.begin(), ranks.end(), [&](int r) { return shares_memory(r); }))
-    return make_shared_group(*this, ranks, lane);
-  return make_message_group(*this, ranks, lane);
+    return make_shared_group(*this, ranks, lane, waits);
+  return make_message_group(*this, ranks, lane, waits);
 }
 
 void ProcessWorld::fail(const std::string& why) noexcept {
@@ -119,7 +119,7 @@ void ProcessWorld::check() const {
   throw PeerError(cat(failure_, "; rank ", rank(), " stops too"));
 }
 
-void ProcessWorld::wait(FunctionRef<bool()> ready, FunctionRef<std::string()> what) {
+void ProcessWorld::wait(FunctionRef<bool()> ready, FunctionRef<std::string()> what, Waits waits) {
   const Clock::time_point begin = Clock::now();
   do {
     for (int i = 0; i < kSpinsBetweenClocks; ++i) {
@@ -139,7 +139,7 @@ void ProcessWorld::wait(FunctionRef<bool()> ready, FunctionRef<std::string()> wh
     bell.sleeping.fetch_sub(1);
     if (done) return;
     check();
-    if (options_.wait_seconds > 0 && seconds_since(begin) > options_.wait_seconds)
+    if (waits == Waits::limited && options_.wait_seconds > 0 && seconds_since(begin) > options_.wait_seconds)
       throw IoError(cat("rank ", rank(), " has waited ", options_.wait_seconds, " s for ", what()));
   }
 }
@@ -176,7 +176,7 @@ void ProcessWorld::read_ring(int from) {
   if (any) memory_of(from).bell().ring();  // there is room again
 }
 
-void ProcessWorld::post(int to, uint64_t channel, std::span<const std::byte> bytes) {
+void ProcessWorld::post(int to, uint64_t channel, std::span<const std::byte> bytes, Waits waits) {
   check();
   const std::lock_guard lock(posting_[static_cast<size_t>(to)]);
   const MessageHead head{channel, bytes.size()};
@@ -198,15 +198,15 @@ void ProcessWorld::post(int to, uint64_t channel, std::span<const std::byte> byt
       if (sent > 0) memory_of(to).bell().ring();
       if (sent == 0)
         wait([&] { return ring.written.load() - ring.read.load(std::memory_order_acquire) < kRingBytes; },
-             [&] { return cat(name(to), " to take a message"); });
+             [&] { return cat(name(to), " to take a message"); }, waits);
     }
   }
 }
 
-void ProcessWorld::take(int from, uint64_t channel, std::span<std::byte> bytes) {
+void ProcessWorld::take(int from, uint64_t channel, std::span<std::byte> bytes, Waits waits) {
   std::optional<Inbox::Message> message;
   wait([&] { return (message = inbox_.take(from, channel)).has_value(); },
-       [&] { return cat("a message from ", name(from)); });
+       [&] { return cat("a message from ", name(from)); }, waits);
   CHECK(message->size() == bytes.size(), "rank ", rank(), " expects ", bytes.size(), " bytes from rank ", from,
         ", which sent ", message->size());
   std::copy(message->begin(), message->end(), bytes.begin());

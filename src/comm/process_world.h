@@ -18,6 +18,10 @@
 
 namespace trireme {
 
+/// Whether a group's waits end after WorldOptions::wait_seconds. Those for work with files do not: how long a disk
+/// takes says nothing about a rank.
+enum class Waits : uint8_t { limited, endless };
+
 class ProcessWorld {
  public:
   /// Meets the other ranks. IoError that says who is missing or cannot be reached.
@@ -31,19 +35,19 @@ class ProcessWorld {
 
   /// This rank's handle on the group of these world ranks. All ranks make their groups in the same order, at most
   /// kLanes each beside those of one. The world must outlive it.
-  std::unique_ptr<Group> group(const std::vector<int>& ranks);
+  std::unique_ptr<Group> group(const std::vector<int>& ranks, Waits waits = Waits::limited);
 
   /// Tells the others that this rank has failed, and why: their waits end with a PeerError. Nothing after a failure.
   void fail(const std::string& why) noexcept;
 
   // For the groups:
 
-  /// Returns when `ready()`; takes in messages meanwhile. PeerError where a rank has failed, IoError where
+  /// Returns when `ready()`; takes in messages meanwhile. PeerError where a rank has failed, IoError where limited and
   /// options.wait_seconds have passed; `what()` says what was waited for.
-  void wait(FunctionRef<bool()> ready, FunctionRef<std::string()> what);
+  void wait(FunctionRef<bool()> ready, FunctionRef<std::string()> what, Waits waits);
   /// Messages between world ranks, in order on each channel. post returns when `bytes` may be reused.
-  void post(int to, uint64_t channel, std::span<const std::byte> bytes);
-  void take(int from, uint64_t channel, std::span<std::byte> bytes);
+  void post(int to, uint64_t channel, std::span<const std::byte> bytes, Waits waits);
+  void take(int from, uint64_t channel, std::span<std::byte> bytes, Waits waits);
   const SharedMemory& memory_of(int rank) const { return memories_[static_cast<size_t>(rank)]; }
   bool shares_memory(int rank) const { return static_cast<bool>(memories_[static_cast<size_t>(rank)]); }
   const std::string& name(int rank) const { return names_[static_cast<size_t>(rank)]; }

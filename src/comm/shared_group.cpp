@@ -124,7 +124,7 @@ class SharedGroup final : public ProcessGroup {
       const std::atomic<uint64_t>& theirs = lane(r).met;
       if (comes_soon(theirs, times)) continue;
       world_.wait([&] { return theirs.load(std::memory_order_acquire) >= times; },
-                  [&] { return cat(world_.name(world_rank(r)), " in ", what); });
+                  [&] { return cat(world_.name(world_rank(r)), " in ", what); }, waits_);
     }
     failpoint("collective.met");
   }
@@ -171,27 +171,29 @@ class SharedGroup final : public ProcessGroup {
 
 }  // namespace
 
-ProcessGroup::ProcessGroup(ProcessWorld& world, std::vector<int> ranks, uint64_t lane)
+ProcessGroup::ProcessGroup(ProcessWorld& world, std::vector<int> ranks, uint64_t lane, Waits waits)
     : world_(world),
       ranks_(std::move(ranks)),
       rank_(static_cast<int>(std::find(ranks_.begin(), ranks_.end(), world.rank()) - ranks_.begin())),
-      lane_(lane) {}
+      lane_(lane),
+      waits_(waits) {}
 
 void ProcessGroup::send(const Tensor& t, int to) {
   if (skip(t)) return;
   CHECK(t.contiguous(), "send of ", t.str());
   failpoint("collective.send");
-  world_.post(world_rank(to), 2 * lane_, bytes_at(t));
+  world_.post(world_rank(to), 2 * lane_, bytes_at(t), waits_);
 }
 
 void ProcessGroup::recv(Tensor t, int from) {
   if (skip(t)) return;
   CHECK(t.contiguous(), "recv of ", t.str());
-  world_.take(world_rank(from), 2 * lane_, {static_cast<std::byte*>(t.data), static_cast<size_t>(t.bytes())});
+  world_.take(world_rank(from), 2 * lane_, {static_cast<std::byte*>(t.data), static_cast<size_t>(t.bytes())}, waits_);
 }
 
-std::unique_ptr<Group> make_shared_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane) {
-  return std::make_unique<SharedGroup>(world, ranks, lane);
+std::unique_ptr<Group> make_shared_group(ProcessWorld& world, const std::vector<int>& ranks, uint64_t lane,
+                                         Waits waits) {
+  return std::make_unique<SharedGroup>(world, ranks, lane, waits);
 }
 
 }  // namespace trireme

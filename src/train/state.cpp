@@ -65,14 +65,14 @@ RankState engine_state(Engine& engine) {
 }
 
 void restore_state(Engine& engine, const Checkpoint& checkpoint) {
-  do_together(*engine.groups().world, [&] {
+  do_together(*engine.groups().io, [&] {
     read_weights(checkpoint, engine.config().model, engine.params(),
                  weights_in(engine.layout(), engine.param_store(), for_each_piece,
                             [&](int unit) { return engine.layout().optimizer_range(unit); }));
   });
   engine.weights_changed();
   failpoint("restore.weights");
-  do_together(*engine.groups().world,
+  do_together(*engine.groups().io,
               [&] { read_optimizer(checkpoint, optimizer_pieces(engine.optimizer(), engine.param_store())); });
   engine.param_store().updated();
 }

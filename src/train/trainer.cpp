@@ -179,12 +179,12 @@ std::string Trainer::checkpoint_to_resume(const std::vector<std::string>& damage
 void Trainer::restore() {
   std::vector<std::string> damaged;
   for (;;) {
-    const std::string path = broadcast_text(*groups_.world, first_rank() ? checkpoint_to_resume(damaged) : "", 0);
+    const std::string path = broadcast_text(*groups_.io, first_rank() ? checkpoint_to_resume(damaged) : "", 0);
     if (path.empty()) return engine_.initialise();
     const bool own = is_inside(path, checkpoints_folder(config_.run_dir));
     try {
       std::optional<Checkpoint> checkpoint;
-      do_together(*groups_.world, [&] { checkpoint.emplace(path, &pool_, Check::read); });
+      do_together(*groups_.io, [&] { checkpoint.emplace(path, &pool_, Check::read); });
       restore_from(*checkpoint);
       if (own) saved_step_ = step_;
       return;
@@ -235,9 +235,9 @@ void Trainer::save() {
     if (first_rank()) log_info(cat("step ", step_, ": copied in ", number(now_seconds() - begin, 2), " s to be saved"));
     return;
   }
-  const SavedCheckpoint saved = save_state(config_.run_dir, step_, state(), real_file_system(), &pool_, *groups_.world);
+  const SavedCheckpoint saved = save_state(config_.run_dir, step_, state(), real_file_system(), &pool_, *groups_.io);
   report(saved, step_, now_seconds() - begin);
-  if (first_rank()) tidy(&pool_);
+  tidy_together();
   failed_saves_ = 0;
 }
 
@@ -269,6 +269,13 @@ void Trainer::tidy(ThreadPool* pool) {
   } catch (const IoError& e) {
     log_warn(cat("older checkpoints stay: ", e.what()));
   }
+}
+
+/// The others wait here and not in a step, whose waits may be limited.
+void Trainer::tidy_together() {
+  do_together(*groups_.io, [&] {
+    if (first_rank()) tidy(&pool_);
+  });
 }
 
 /// A failed save costs no training, until it happens again. In the background it is known when the next one is due,
@@ -410,8 +417,8 @@ TrainEnd Trainer::run(const std::atomic<int>& stop) {
   if (saved_step_ != step_) {
     save();
     collect();
-  } else if (first_rank()) {
-    tidy(&pool_);  // the process that saved this step may have been killed before it could
+  } else {
+    tidy_together();  // the process that saved this step may have been killed before it could
   }
   return step_ < last ? TrainEnd::stopped : TrainEnd::finished;
 }

@@ -66,6 +66,7 @@ class Trainer {
   void collect();
   void report(const SavedCheckpoint& saved, int64_t step, double seconds);
   void tidy(ThreadPool* pool);
+  void tidy_together();
   void save_or_warn();
   void or_warn(void (Trainer::*work)());
   double evaluate();

@@ -219,6 +219,24 @@ TEST(ProcessGroup, ADeadRankEndsTheOthersWithinASecond) {
     }
 }
 
+TEST(ProcessGroup, AGroupForFilesWaitsAsLongAsADiskTakes) {
+  const int port = testing::free_port();
+  std::thread other([&] {
+    ProcessWorld world(testing::world_options(1, 2, port));
+    const auto group = world.group({0, 1}, Waits::endless);
+    std::this_thread::sleep_for(std::chrono::milliseconds(700));
+    group->barrier();
+  });
+  WorldOptions options = testing::world_options(0, 2, port);
+  options.wait_seconds = 0.2;
+  {
+    ProcessWorld world(options);
+    const auto group = world.group({0, 1}, Waits::endless);
+    EXPECT_NO_THROW(group->barrier());
+  }
+  other.join();
+}
+
 TEST(ProcessGroup, AWaitThatIsTooLongNamesTheRankAndTheCall) {
   std::string why;
   const int port = testing::free_port();
