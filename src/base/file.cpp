@@ -7,8 +7,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -19,7 +21,7 @@
 namespace trireme {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr size_t kBufferBytes = size_t{1} << 20, kPage = 4096;
 
 [[noreturn]] void fail(const char* call, const std::string& path, int code = errno) {
   throw IoError(cat(call, " ", path, ": ", std::generic_category().message(code)));
@@ -101,6 +103,18 @@ class RealFileSystem final : public FileSystem {
     }
   }
 
+  void write_uncached(int fd, std::span<const std::byte> bytes, const std::string& path) override {
+    const int flags = ::fcntl(fd, F_GETFL);
+    ssize_t written = -1;
+    if (flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_DIRECT) == 0) {
+      written = ::write(fd, bytes.data(), bytes.size());
+      const int code = errno;
+      if (::fcntl(fd, F_SETFL, flags) != 0) fail("fcntl", path);
+      if (written < 0 && code != EINTR && code != EINVAL) fail("write", path, code);
+    }
+    write(fd, bytes.subspan(written < 0 ? 0 : static_cast<size_t>(written)), path);
+  }
+
   void sync(int fd, const std::string& path) override {
     if (::fsync(fd) != 0) fail("fsync", path);
   }
@@ -175,12 +189,12 @@ FileSystem& real_file_system() {
   return fs;
 }
 
-OutputFile::OutputFile(std::string path, FileSystem& fs) : fs_(fs), path_(std::move(path)) {
+OutputFile::OutputFile(std::string path, FileSystem& fs, bool uncached)
+    : fs_(fs), path_(std::move(path)), uncached_(uncached), buffer_(kBufferBytes) {
   struct stat info {};
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
     throw IoError(cat(path_, ": expected a regular file or a free name to write to, found ", kind_of(info),
                       "; choose another path"));
-  buffer_.reserve(kBufferBytes);
 }
 
 OutputFile::~OutputFile() {
@@ -209,20 +223,42 @@ void OutputFile::rename() {
 
 void OutputFile::write(std::span<const std::byte> bytes) {
   CHECK(fd_ >= 0, path_, " is written after commit()");
-  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
-  if (bytes.size() > kBufferBytes)
-    fs_.write(fd_, bytes, temporary_);
-  else
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   size_ += bytes.size();
+  if (!uncached_ && bytes.size() > kBufferBytes) {
+    flush();
+    fs_.write(fd_, bytes, temporary_);
+    return;
+  }
+  while (!bytes.empty()) {
+    const size_t taken = std::min(bytes.size(), kBufferBytes - end_);
+    std::memcpy(&buffer_[end_], bytes.data(), taken);
+    end_ += taken;
+    bytes = bytes.subspan(taken);
+    if (end_ == kBufferBytes) flush();
+  }
 }
 
+void OutputFile::begin_at(uint64_t size) {
+  size_ = size;
+  begin_ = end_ = uncached_ ? size % kPage : 0;
+}
+
+/// Whole pages in one write; those that begin before or end behind it by themselves.
 void OutputFile::flush() {
-  if (!buffer_.empty()) fs_.write(fd_, buffer_, temporary_);
-  buffer_.clear();
+  const auto part = [&](size_t from, size_t to) { return std::span<const std::byte>(&buffer_[0] + from, to - from); };
+  const size_t first = std::min(end_, (begin_ + kPage - 1) / kPage * kPage),
+               last = std::max(first, end_ / kPage * kPage);
+  if (!uncached_) {
+    if (end_ > 0) fs_.write(fd_, part(0, end_), temporary_);
+  } else {
+    if (begin_ < first) fs_.write(fd_, part(begin_, first), temporary_);
+    if (first < last) fs_.write_uncached(fd_, part(first, last), temporary_);
+    if (last < end_) fs_.write(fd_, part(last, end_), temporary_);
+  }
+  begin_ = end_ = uncached_ ? end_ % kPage : 0;
 }
 
-AtomicFile::AtomicFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs) {
+AtomicFile::AtomicFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs, false) {
   const std::string name = cat(path_, ".tmp-", ::getpid());
   fd_ = fs_.create(name);
   temporary_ = name;
@@ -237,7 +273,7 @@ void AtomicFile::commit() {
   fs_.sync_directory(folder_of(path_));
 }
 
-PartialFile::PartialFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs) {
+PartialFile::PartialFile(std::string path, FileSystem& fs) : OutputFile(std::move(path), fs, true) {
   const std::string name = path_ + ".partial";
   fd_ = fs_.open_partial(name);
   temporary_ = name;  // from here on it is ours to remove
@@ -249,7 +285,7 @@ PartialFile::~PartialFile() { remove(); }
 void PartialFile::keep(uint64_t size) {
   CHECK(size_ == 0, temporary_, " is cut after a write");
   fs_.truncate(fd_, size, temporary_);
-  size_ = size;
+  begin_at(size);
 }
 
 void PartialFile::sync() {

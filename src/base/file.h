@@ -10,7 +10,8 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "base/paged_array.h"
 
 namespace trireme {
 
@@ -43,6 +44,11 @@ class FileSystem {
   virtual int open_partial(const std::string& path) = 0;
   virtual void truncate(int fd, uint64_t size, const std::string& path) = 0;
   virtual void write(int fd, std::span<const std::byte> bytes, const std::string& path) = 0;
+  /// As write(), and where the bytes and the end of the file lie on whole pages not by way of the cache of pages, if
+  /// the file system can do that. Pages that the machine has not used yet take longer to get than to write.
+  virtual void write_uncached(int fd, std::span<const std::byte> bytes, const std::string& path) {
+    write(fd, bytes, path);
+  }
   virtual void sync(int fd, const std::string& path) = 0;
   virtual void close(int fd, const std::string& path) = 0;
   virtual void rename(const std::string& from, const std::string& to) = 0;
@@ -68,9 +74,12 @@ class OutputFile {
   uint64_t size() const { return size_; }
 
  protected:
-  OutputFile(std::string path, FileSystem& fs);
+  OutputFile(std::string path, FileSystem& fs, bool uncached);
   ~OutputFile();
+  /// Writes what is left in the buffer.
   void flush();
+  /// The file's end is at `size`, and nothing is in the buffer.
+  void begin_at(uint64_t size);
   void rename();
   void close();
   void remove() noexcept;
@@ -81,7 +90,9 @@ class OutputFile {
   uint64_t size_ = 0;
 
  private:
-  std::vector<std::byte> buffer_;
+  bool uncached_;
+  PagedArray<std::byte> buffer_;
+  size_t begin_ = 0, end_ = 0;  // of what is in the buffer, where uncached at the file's offsets within a page
 };
 
 /// The old content of `path` stays until commit() and is never half-replaced. IoError where `path` is anything but a

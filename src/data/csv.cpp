@@ -100,8 +100,10 @@ bool CsvReader::next(std::string& out) {
   const size_t begin = cursor_.position();
   size_t fields = 0;
   for (std::string& part : parts_) part.clear();
-  for (End end = End::field; end == End::field; ++fields)
-    end = read_field(fields < num_columns_ ? of_column_[fields] : nullptr);
+  for (End end = End::field; end == End::field; ++fields) {
+    std::string* part = fields < num_columns_ ? of_column_[fields] : nullptr;
+    end = read_field(part != nullptr && parts_.size() == 1 ? &out : part);
+  }
   if (fields != num_columns_)
     cursor_.fail(begin, cat("this row has ", fields, " fields, the header row ", num_columns_));
   for (const std::string& part : parts_) out += part;

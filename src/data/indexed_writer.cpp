@@ -40,14 +40,18 @@ void for_each_entry(const std::string& path, FunctionRef<void(int32_t)> fn) {
 }  // namespace
 
 void pack_ids(std::vector<std::byte>& out, std::span<const int32_t> ids, TokenType type) {
-  out.resize(ids.size() * static_cast<size_t>(token_size(type)));
+  const size_t begin = out.size();
+  out.resize(begin + ids.size() * static_cast<size_t>(token_size(type)));
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
+    std::byte* to = out.data() + begin;
+    int32_t lost = 0;  // looked at behind the loop, which then is one of whole vectors
     for (size_t i = 0; i < ids.size(); ++i) {
       const T id = static_cast<T>(ids[i]);
-      CHECK(static_cast<int64_t>(id) == ids[i], "id ", ids[i], " in a token file of type ", static_cast<int>(type));
-      std::memcpy(&out[i * sizeof(T)], &id, sizeof(T));
+      lost |= static_cast<int32_t>(id) ^ ids[i];
+      std::memcpy(to + i * sizeof(T), &id, sizeof(T));
     }
+    CHECK(lost == 0, "an id that is too large for a token file of type ", static_cast<int>(type));
   });
 }
 
@@ -69,6 +73,7 @@ bool IndexedWriter::holds(const std::string& prefix, TokenType type, TokenCount 
 }
 
 void IndexedWriter::add_ids(std::span<const int32_t> ids) {
+  packed_.clear();
   pack_ids(packed_, ids, type_);
   bin_.write(packed_);
   sequence_length_ += static_cast<int64_t>(ids.size());

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kBlockDocuments = 8192;
 
-/// Documents of one source back to back and, once encoded, their ids. Its memory is kept from block to block.
+/// Documents of one source back to back and, once encoded, their ids, packed. Its memory is kept from block to block.
 struct Block {
   std::string text;
   std::vector<size_t> ends;
@@ -27,7 +27,7 @@ struct Block {
   int64_t source = 0, position = 0;  // the mark behind it
   int64_t bytes = 0;                 // of all sources, behind it
 
-  std::vector<int32_t> ids, lengths;
+  std::vector<int32_t> ids, lengths;  // ids of the document at hand
   std::vector<std::byte> packed;
   int64_t bad_document = -1;  // the first with an id outside of the vocabulary
   int32_t bad_id = 0;
@@ -100,26 +100,37 @@ class BlockReader {
   bool has_text_ = false;  // in this source so far
 };
 
+/// The first id outside of the vocabulary, or ids.size().
+size_t find_bad_id(const std::vector<int32_t>& ids, int64_t vocab_size) {
+  const auto last = static_cast<uint32_t>(std::min<int64_t>(vocab_size - 1, INT32_MAX));
+  uint32_t signs = 0;  // the highest bit is that of a negative id, or of a difference that is negative
+  for (const int32_t id : ids) signs |= static_cast<uint32_t>(id) | (last - static_cast<uint32_t>(id));
+  if (signs >> 31 == 0) return ids.size();
+  return static_cast<size_t>(
+      std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id < 0 || id >= vocab_size; }) - ids.begin());
+}
+
+/// Packs document by document: what is written of a block then passes the caches once.
 void encode_block(Block& block, const PrepareOptions& options, EncodeFunction encode, int thread) {
-  block.ids.clear();
+  const TokenType type = token_type_for(options.vocab_size);
+  block.packed.clear();
   block.lengths.clear();
   for (size_t i = 0; i < block.ends.size(); ++i) {
-    const size_t begin = block.ids.size();
+    block.ids.clear();
     encode(block.ids, block.document(i), thread);
-    for (size_t k = begin; k < block.ids.size(); ++k) {
-      if (block.ids[k] >= 0 && block.ids[k] < options.vocab_size) continue;
+    if (const size_t bad = find_bad_id(block.ids, options.vocab_size); bad < block.ids.size()) {
       block.bad_document = static_cast<int64_t>(i);
-      block.bad_id = block.ids[k];
+      block.bad_id = block.ids[bad];
       return;
     }
     if (options.append_eos) block.ids.push_back(options.eos_id);
-    const size_t length = block.ids.size() - begin;
+    const size_t length = block.ids.size();
     if (length > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
       throw IoError(cat(options.prefix, ".idx: a document has ", length,
                         " ids, the format ends at 2147483647; split the document"));
     block.lengths.push_back(static_cast<int32_t>(length));
+    pack_ids(block.packed, block.ids, type);
   }
-  pack_ids(block.packed, block.ids, token_type_for(options.vocab_size));
 }
 
 void write_block(const Block& block, const PrepareOptions& options, IndexedWriter& writer, TokenFileInfo& info) {
@@ -188,7 +199,7 @@ TokenFileInfo prepare(const PrepareOptions& options, EncodeFunction encode, Thre
   info.longest_document = from.longest_document;
 
   BlockReader reader(options, info, from);
-  std::vector<Block> blocks(static_cast<size_t>(2 * pool.size() + 1));
+  std::vector<Block> blocks(static_cast<size_t>(2 * pool.size() - 1));  // one at hand a thread, others to be written
   int64_t journaled = info.text_bytes;
   const auto block = [&](int slot) -> Block& { return blocks[static_cast<size_t>(slot)]; };
   const auto write = [&](int slot) {

@@ -25,7 +25,7 @@ struct PrepareOptions {
   uint64_t tokenizer = 0;  // fingerprint of the tokenizer
   bool append_eos = true;
   int32_t eos_id = 0;                         // where append_eos
-  int64_t block_bytes = int64_t{1} << 20;     // of text that a thread encodes at once, at least
+  int64_t block_bytes = int64_t{256} << 10;   // of text that a thread encodes at once, at least
   int64_t journal_bytes = int64_t{64} << 20;  // bytes of text after which a kill costs no more
 };
 

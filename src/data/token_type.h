@@ -32,7 +32,7 @@ constexpr int64_t token_size(TokenType type) {
 /// The type that Megatron's writer takes: u16 where the vocabulary has fewer than 65,500 ids, else i32.
 constexpr TokenType token_type_for(int64_t vocab_size) { return vocab_size < 65500 ? TokenType::u16 : TokenType::i32; }
 
-/// Replaces `out` by `ids` in that type, little endian. Every id must fit.
+/// Appends `ids` to `out` in that type, little endian. Every id must fit.
 void pack_ids(std::vector<std::byte>& out, std::span<const int32_t> ids, TokenType type);
 
 }  // namespace trireme

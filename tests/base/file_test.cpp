@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <random>
 
 #include "base/error.h"
 #include "support/file_systems.h"
@@ -171,6 +172,34 @@ TEST(PartialFile, StaysWhenItsWriterDiesAndIsGoneOnWith) {
   EXPECT_EQ(entries(dir.path()), 1u);
   { PartialFile abandoned(dir.path("f")); }
   EXPECT_EQ(entries(dir.path()), 1u);
+}
+
+TEST(PartialFile, WritesOfAnySizeFollowOneAnotherAlsoBehindSyncsAndWhatWasKept) {
+  const testing::TempDir dir;
+  const std::string path = dir.path("bin"), left = dir.path("left");
+  std::mt19937 random(3);
+  std::string expected(3 << 20, 'x');
+  for (char& c : expected) c = static_cast<char>(random());
+  const auto write = [&](PartialFile& file, size_t begin, size_t end) {
+    for (size_t bytes; begin < end; begin += bytes) {
+      bytes = std::min(end - begin, size_t{1} << random() % 22);
+      file.write(std::string_view(expected).substr(begin, bytes));
+      if (random() % 4 == 0) file.sync();
+    }
+    file.sync();
+  };
+  {
+    PartialFile file(path);
+    write(file, 0, 2500000);
+    EXPECT_TRUE(read_file(path + ".partial") == expected.substr(0, 2500000));
+    std::filesystem::copy_file(path + ".partial", left);
+  }
+  std::filesystem::rename(left, path + ".partial");
+  PartialFile file(path);
+  file.keep(1234567);
+  write(file, 1234567, expected.size());
+  file.commit();
+  EXPECT_TRUE(read_file(path) == expected);
 }
 
 TEST(PartialFile, HasOneWriterAtATime) {
