@@ -1,16 +1,21 @@
 #include "train/layout_rules.h"
 
-#include <algorithm>
-
 #include "base/strings.h"
 
 namespace trireme {
 namespace {
 
-/// The vocabulary may not be known yet (0).
-int64_t most_tensor_ranks(const ModelConfig& model) {
-  const int64_t most = std::min(model.num_attention_heads, model.intermediate_size);
-  return model.vocab_size > 0 ? std::min(most, model.vocab_size) : most;
+/// What there is least of among the things that tensor ranks deal out, each of which needs one.
+struct Scarcest {
+  int64_t count;
+  const char* what;
+};
+Scarcest scarcest(const ModelConfig& model) {
+  Scarcest least{model.num_attention_heads, "query heads"};
+  if (model.intermediate_size < least.count) least = {model.intermediate_size, "MLP channels"};
+  const bool known = model.vocab_size > 0;  // or it is read from a tokenizer later
+  if (known && model.vocab_size < least.count) least = {model.vocab_size, "tokens of the vocabulary"};
+  return least;
 }
 
 constexpr LayoutRule kRules[] = {
@@ -24,11 +29,11 @@ constexpr LayoutRule kRules[] = {
      }},
     {"more tensor ranks than query heads, channels between the matrices of an MLP, or tokens of the vocabulary",
      "every rank needs a part of every matrix",
-     [](const LayoutFacts& f) { return f.parallel.tensor > most_tensor_ranks(*f.model); },
+     [](const LayoutFacts& f) { return f.parallel.tensor > scarcest(*f.model).count; },
      [](const LayoutFacts& f) {
-       return cat("parallel.tensor=", f.parallel.tensor, " is more than the model has of query heads (",
-                  f.model->num_attention_heads, "), MLP channels (", f.model->intermediate_size, ") or tokens (",
-                  f.model->vocab_size, "): some rank would have no part of a matrix");
+       const Scarcest least = scarcest(*f.model);
+       return cat("parallel.tensor=", f.parallel.tensor, " is more than the model's ", least.count, " ", least.what,
+                  ": some rank would have no part of a matrix");
      }},
 };
 
