@@ -222,7 +222,7 @@ void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::
     for (const auto& [id, text] : added) spec.tokens[static_cast<size_t>(id)] = text;
     return;
   }
-  const TokenDecoder rules(decoder);
+  TokenDecoder rules(decoder);
   rules.set_ends(spec.decode);
   for (size_t id = 0; id < spellings.size(); ++id) {
     const auto as_added = added.find(static_cast<int32_t>(id));

@@ -19,22 +19,6 @@ NormalForm form_of(Kind kind) {
   }
 }
 
-std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content, size_t limit,
-                            RegexScratch& scratch) {
-  std::string out;
-  size_t done = 0;
-  for (size_t from = 0; from <= text.size();) {
-    const std::optional<RegexMatch> match = regex.find(text, from, scratch);
-    if (!match) break;
-    out.append(text, done, match->begin - done);
-    out += content;
-    check_growth(out.size(), limit);
-    done = match->end;
-    from = next_search(text, *match);
-  }
-  return out.append(text, done);
-}
-
 }  // namespace
 
 void check_growth(size_t bytes, size_t limit) {
@@ -49,6 +33,23 @@ std::string replace_all(std::string_view text, std::string_view pattern, std::st
     out.append(text, done, at - done);
     out += content;
     check_growth(out.size(), limit);
+  }
+  return out.append(text, done);
+}
+
+std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content, size_t limit,
+                            RegexScratch& scratch) {
+  std::string out;
+  if (text.empty()) return out;
+  size_t done = 0;
+  for (size_t from = 0; from <= text.size();) {
+    const std::optional<RegexMatch> match = regex.find(text, from, scratch);
+    if (!match) break;
+    out.append(text, done, match->begin - done);
+    out += content;
+    check_growth(out.size(), limit);
+    done = match->end;
+    from = next_search(text, *match);
   }
   return out.append(text, done);
 }

@@ -40,6 +40,10 @@ inline size_t growth_limit(size_t bytes) { return 64 * bytes + (size_t{1} << 20)
 /// `text` with `content` for every `pattern`, which is not empty. ConfigError where that is longer than `limit`.
 std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content, size_t limit);
 
+/// The same for every match of a pattern; an empty text stays empty.
+std::string replace_matches(const Regex& regex, std::string_view text, std::string_view content, size_t limit,
+                            RegexScratch& scratch);
+
 /// ConfigError where `bytes` are more than `limit`.
 void check_growth(size_t bytes, size_t limit);
 

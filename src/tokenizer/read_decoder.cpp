@@ -58,19 +58,20 @@ void TokenDecoder::read(const JsonNode& node) {
     steps_.push_back({Step::Kind::byte_fallback});
   } else if (type == "Replace") {
     const JsonNode pattern = node.at("pattern");
-    if (!pattern.has("String")) pattern.refuse("is no String, the only pattern supported in a decoder");
-    const std::string& text = pattern.text("String");
-    if (fused_ && !is_one_character(text)) {
-      pattern.refuse("has not one character; behind a Fuse, where it may lie in several tokens, that is not supported");
+    const auto [text, regex] = read_pattern(pattern);
+    if (fused_ && (regex || !is_one_character(text))) {
+      pattern.refuse(
+          "is not one character; behind a Fuse, where what it finds may lie in several tokens, that is not supported");
     }
-    if (!text.empty()) steps_.push_back({Step::Kind::replace, text, node.text("content")});
+    if (regex || !text.empty()) steps_.push_back({Step::Kind::replace, text, node.text("content")});
+    if (regex) steps_.back().regex.emplace(text);
   } else if (type == "Strip") {
     const JsonNode content = node.at("content");
     if (!is_one_character(content.text())) content.refuse("is not one character");
-    const Step step{Step::Kind::strip, content.text(), "", node.at("start").integer(), node.at("stop").integer()};
-    if (!fused_) return steps_.push_back(step);
+    Step step{Step::Kind::strip, content.text(), "", node.at("start").integer(), node.at("stop").integer(), {}};
+    if (!fused_) return steps_.push_back(std::move(step));
     if (!ends_.text.empty()) node.refuse("is the second Strip behind a Fuse; one is supported");
-    ends_ = step;
+    ends_ = std::move(step);
   } else if (type == "Metaspace") {
     if (fused_) node.refuse("follows a Fuse, behind which no single tokens are left");
     const bool prefix =
@@ -84,7 +85,7 @@ void TokenDecoder::read(const JsonNode& node) {
   }
 }
 
-std::string TokenDecoder::apply(std::string_view spelling, bool first) const {
+std::string TokenDecoder::apply(std::string_view spelling, bool first) {
   const size_t limit = 16 * spelling.size() + 256;  // all tokens of a file stay within a small multiple of it
   std::string out(spelling);
   for (const Step& step : steps_) {
@@ -92,7 +93,10 @@ std::string TokenDecoder::apply(std::string_view spelling, bool first) const {
       case Step::Kind::byte_fallback:
         if (const int byte = fallback_byte(out); byte >= 0) out = std::string(1, static_cast<char>(byte));
         break;
-      case Step::Kind::replace: out = replace_all(out, step.text, step.content, limit); break;
+      case Step::Kind::replace:
+        out = step.regex ? replace_matches(*step.regex, out, step.content, limit, scratch_)
+                         : replace_all(out, step.text, step.content, limit);
+        break;
       case Step::Kind::strip: out = std::string(strip(out, step.text, step.start, step.stop)); break;
       case Step::Kind::metaspace:
         // The first token loses its marks: they stand for the blank that encoding puts before a text.

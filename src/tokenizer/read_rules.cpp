@@ -10,14 +10,6 @@ namespace {
 using NKind = NormalizerRule::Kind;
 using PKind = PieceRule::Kind;
 
-/// {"String": ...} or {"Regex": ...}.
-std::pair<std::string, bool> read_pattern(const JsonNode& node) {
-  node.require(Json::Kind::object);
-  if (node.has("String")) return {node.text("String"), false};
-  if (node.has("Regex")) return {node.text("Regex"), true};
-  node.refuse("is neither a String nor a Regex");
-}
-
 /// What is put before every stretch of text: no more than makes sense.
 const std::string& short_text(const JsonNode& node) {
   constexpr size_t kMost = 256;
@@ -198,6 +190,13 @@ void add_post_processor(Template& out, const JsonNode& node) {
 }
 
 }  // namespace
+
+std::pair<std::string, bool> read_pattern(const JsonNode& node) {
+  node.require(Json::Kind::object);
+  if (node.has("String")) return {node.text("String"), false};
+  if (node.has("Regex")) return {node.text("Regex"), true};
+  node.refuse("is neither a String nor a Regex");
+}
 
 std::vector<NormalizerRule> read_normalizer(const JsonNode& node) {
   std::vector<NormalizerRule> out;

@@ -171,6 +171,8 @@ def kinds():
     yield "bert-like", characters(p.Sequence([p.WhitespaceSplit(), p.Punctuation(), p.Digits(False)]), n.NFC())
     yield "punctuation contiguous", characters(p.Sequence([p.Punctuation("contiguous"), p.CharDelimiterSplit(" ")]), None, d.Fuse())
     yield "no cuts, ignoring merges", characters(None, None, d.Sequence([d.Strip("t", 1, 0), d.Replace("e", "E"), d.Fuse(), d.Strip("o", 2, 1)]), ignore_merges=True)
+    yield "decoder with patterns", characters(None, None, d.Sequence([
+        d.Replace(Regex(r"(?<=[a-m])e|^t|\s+$|x*?y"), "<>"), d.Replace(Regex("^$|O"), "0"), d.Fuse()]))
 
 
 def main():
