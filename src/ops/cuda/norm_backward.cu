@@ -2,6 +2,7 @@
 // registers; it leaves one row of partial sums, which are added in order. Rows come through a ring in shared memory:
 // every thread copies what it will itself read some rows later, so that memory is never waited for. A row belongs to a
 // group of threads, a warp where one can hold it, and groups do not wait for each other.
+#include "ops/cuda/ahead.cuh"
 #include "ops/cuda/norm.cuh"
 #include "ops/cuda/norm.h"
 #include "ops/cuda/sum_rows.h"
@@ -65,25 +66,6 @@ __device__ void leave_sums(const Backward& a, const float (&sums)[kPacks][V], fl
     for (int g = 1; g < a.groups; ++g) total += shared[g * cols + c];
     partial[c] = total;
   }
-}
-
-/// Starts to bring 16 bytes into shared memory.
-__device__ void copy_ahead(uint4* to, const char* from) {
-  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(from) : "memory");
-}
-
-/// All copies since the last call belong to one row.
-__device__ void end_of_row() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-
-/// Waits for this thread's copies of all rows but the last `rows` ones.
-__device__ void wait_for_all_but(int rows) {
-  if (rows == 0)
-    asm volatile("cp.async.wait_group 0;" ::: "memory");
-  else if (rows == 1)
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
-  else
-    asm volatile("cp.async.wait_group 2;" ::: "memory");
 }
 
 template <class T, int V, int kPacks, bool kCentered>

@@ -1,0 +1,28 @@
+// Rows that come into shared memory while others are worked on (cp.async). A thread may read what it has copied itself,
+// without a barrier, once it has waited.
+#pragma once
+
+#include <cstdint>
+
+namespace trireme::cuda {
+
+/// Starts to bring 16 bytes into shared memory.
+__device__ inline void copy_ahead(uint4* to, const char* from) {
+  const auto shared = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(from) : "memory");
+}
+
+/// All copies since the last call belong to one row.
+__device__ inline void end_of_row() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Waits for this thread's copies of all rows but the last `rows` ones.
+__device__ inline void wait_for_all_but(int rows) {
+  if (rows == 0)
+    asm volatile("cp.async.wait_group 0;" ::: "memory");
+  else if (rows == 1)
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
+  else
+    asm volatile("cp.async.wait_group 2;" ::: "memory");
+}
+
+}  // namespace trireme::cuda
