@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,8 +53,33 @@ CudaContextPtr make_cuda_context(Device device, const CudaOptions& options = {})
 /// Returns when all ops asked for are done; an error of any of them shows here. Does nothing for null.
 void cuda_synchronize(CudaContext* context);
 
+/// Work that was noted once. It reads and writes the same memory whenever it is asked for.
+class CudaGraph;
+struct CudaGraphDeleter {
+  void operator()(CudaGraph* graph) const noexcept;
+};
+using CudaGraphPtr = std::unique_ptr<CudaGraph, CudaGraphDeleter>;
+/// Notes what `work` asks for on the context's stream, without doing it. Nothing in it may wait for the GPU, copy from
+/// or to the host, or be tuned for the first time: where it cannot be noted, null, and one line in the log says why.
+CudaGraphPtr cuda_capture(CudaContext& context, const std::function<void()>& work);
+void cuda_replay(CudaContext& context, const CudaGraph& graph);
+
+/// Keeps pages of host memory in place, so that copies between them and a GPU are fast. Of no effect without CUDA.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  PinnedMemory(void* data, int64_t bytes);
+  ~PinnedMemory();
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+
+ private:
+  void* data_ = nullptr;
+};
+
 /// From now on the GPU's time is noted op by op. Costs about a microsecond an op.
 void cuda_profile_start(CudaContext& context);
+bool cuda_is_profiled(const CudaContext& context);
 /// Called by the dispatchers before each op: ends the span of the op before. Does nothing where no profile runs.
 void cuda_profile_mark(CudaContext& context, const char* op, double flops, double bytes);
 /// Calls of one op with the same cost. `ms`: from its start to that of the next op, gaps between kernels included.

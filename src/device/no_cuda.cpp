@@ -26,7 +26,13 @@ CudaContextPtr make_cuda_context(Device device, const CudaOptions&) {
   return nullptr;
 }
 void cuda_synchronize(CudaContext*) {}
+void CudaGraphDeleter::operator()(CudaGraph*) const noexcept {}
+CudaGraphPtr cuda_capture(CudaContext&, const std::function<void()>&) { fail(); }
+void cuda_replay(CudaContext&, const CudaGraph&) { fail(); }
+PinnedMemory::PinnedMemory(void*, int64_t) {}
+PinnedMemory::~PinnedMemory() = default;
 void cuda_profile_start(CudaContext&) { fail(); }
+bool cuda_is_profiled(const CudaContext&) { fail(); }
 void cuda_profile_mark(CudaContext&, const char*, double, double) { fail(); }
 std::vector<CudaSpan> cuda_profile_end(CudaContext&) { fail(); }
 

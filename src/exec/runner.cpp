@@ -94,10 +94,15 @@ void Runner::step(std::span<const Batch> batches, int64_t step) {
   ctx_.train = true;
   clear_loss();
   grads_->zero(ctx_);
-  for (const Instruction& instruction : schedule_.instructions) {
+  const bool repeat = can_repeat();
+  for (size_t i = 0; i < schedule_.instructions.size(); ++i) {
+    const Instruction& instruction = schedule_.instructions[i];
     const Batch& batch = batches[static_cast<size_t>(instruction.micro_batch)];
     try {
-      run(instruction, batch);
+      if (repeat && instruction.action == Action::forward)  // alone, its backward comes next
+        micro_step(instruction, schedule_.instructions[++i], batch);
+      else
+        run(instruction, batch);
     } catch (const NumericError& e) {
       throw NumericError(cat(unit_name(current_unit_),
                              instruction.action == Action::backward ? ", backward" : ", forward", ", micro-batch ",
@@ -107,6 +112,41 @@ void Runner::step(std::span<const Batch> batches, int64_t step) {
   grads_->finish(ctx_);
   groups_.dp_cp->all_reduce(loss_sum_, ReduceOp::sum);
   groups_.pp->all_reduce(loss_sum_, ReduceOp::sum);
+}
+
+/// On one GPU by itself, and where nobody looks between the ops.
+bool Runner::can_repeat() const {
+  const bool alone = groups_.pp->size() == 1 && groups_.tp->size() == 1 && groups_.dp_cp->size() == 1;
+  return ctx_.cuda != nullptr && alone && !grads_->sharded() && repeats_ && !poison_ && !ctx_.check_finite &&
+         !cuda_is_profiled(*ctx_.cuda);
+}
+
+/// By itself where its kernels have still to be chosen, or where it is another one than was noted twice already.
+void Runner::micro_step(const Instruction& forward, const Instruction& backward, const Batch& batch) {
+  CHECK(backward.action == Action::backward && backward.micro_batch == forward.micro_batch, "a backward must follow");
+  const auto by_itself = [&] {
+    run(forward, batch);
+    run(backward, batch);
+  };
+  graphs_.resize(static_cast<size_t>(options_.micro_batches));
+  MicroGraph& noted = graphs_[static_cast<size_t>(forward.micro_batch)];
+  const bool same = noted.tokens == batch.tokens.data && noted.num_tokens == batch.num_tokens() &&
+                    noted.total_weight == batch.total_weight && noted.loss_scale == ctx_.loss_scale;
+  if (same && noted.graph != nullptr) return cuda_replay(*ctx_.cuda, *noted.graph);
+  // The second time alike it is noted: factors that change with every step are not worth it.
+  const bool note = same && tried_tokens_ == batch.num_tokens();
+  noted = {batch.tokens.data, batch.num_tokens(), batch.total_weight, ctx_.loss_scale, nullptr};
+  if (note) {
+    Arena& keep = keep_[static_cast<size_t>(forward.slot)];
+    const int64_t kept = keep.mark(), rebuilt = rebuild_.mark();
+    noted.graph = cuda_capture(*ctx_.cuda, by_itself);
+    if (noted.graph != nullptr) return cuda_replay(*ctx_.cuda, *noted.graph);
+    repeats_ = false;
+    keep.release(kept);
+    rebuild_.release(rebuilt);
+  }
+  by_itself();
+  tried_tokens_ = batch.num_tokens();
 }
 
 void Runner::run(const Instruction& instruction, const Batch& batch) {
@@ -256,6 +296,7 @@ ArenaSizes Runner::peaks() const {
 }
 
 void Runner::set_poison(bool on) {
+  poison_ = on;
   for (Arena& arena : keep_) arena.set_poison(on);
   for (Arena* arena : {&rebuild_, &temp_}) arena->set_poison(on);
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/mesh.h"
+#include "device/cuda.h"
 #include "exec/config.h"
 #include "exec/schedule.h"
 #include "models/unit.h"
@@ -80,7 +81,16 @@ class Runner {
   Ctx& ctx() { return ctx_; }
 
  private:
+  /// A micro-batch's forward and backward, noted once and asked for again (device/cuda.h).
+  struct MicroGraph {
+    const void* tokens = nullptr;  // with what it was noted: where the batch lies, and factors of the loss
+    int64_t num_tokens = 0;
+    double total_weight = 0, loss_scale = 0;
+    CudaGraphPtr graph;
+  };
   void run(const Instruction& instruction, const Batch& batch);
+  bool can_repeat() const;
+  void micro_step(const Instruction& forward, const Instruction& backward, const Batch& batch);
   void forward(const StageRange& stage, const Batch& batch, int slot);
   void backward(const StageRange& stage, const Batch& batch, int slot);
   void evaluate(const StageRange& stage, const Batch& batch);
@@ -114,6 +124,9 @@ class Runner {
   std::vector<std::vector<int64_t>> marks_;   // [slot][unit]: keep_'s mark before it
   Tensor loss_sum_, squares_, clip_factor_;   // in carry_
   int current_unit_ = 0;                      // for messages
+  std::vector<MicroGraph> graphs_;            // by micro-batch
+  int64_t tried_tokens_ = 0;                  // of the last micro-batch that ran by itself: its kernels are chosen
+  bool poison_ = false, repeats_ = true;
 };
 
 /// Sizes and costs of a step, found by running it on the meta device.

@@ -24,19 +24,33 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* gr
   layout_.emplace(model_.params, model_.num_units(), std::vector<UnitRange>{stage_.held()}, single_, 0);
   const ModelConfig& m = config.model;
   make_cache();
-  tokens_.resize(static_cast<size_t>(max_tokens_));
-  positions_.resize(tokens_.size());
-  sample_ids_.resize(tokens_.size());
-  segments_.reserve(tokens_.size());
+  host_inputs_ = make_inputs(kCpu);
+  segments_.reserve(static_cast<size_t>(max_tokens_));
   for (const auto& unit : model_.units) unit->set_slots(1);
   const int64_t logit_bytes = config.sequences * m.vocab_size * dtype_size(DType::f32);
   logits_ = Buffer("logits", config.device, logit_bytes);
   if (config.device != kCpu) {
     host_logits_ = Buffer("logits on the host", kCpu, logit_bytes);
-    inputs_ = Buffer("tokens", config.device, 3 * round_up(max_tokens_ * dtype_size(DType::i64), kAlignment));
+    pinned_.emplace(host_logits_.data(), logit_bytes);
+    inputs_ = make_inputs(config.device);
+    step_graphs_.resize(static_cast<size_t>(config.sequences) + 1);
   }
   plan();
   params_.emplace(model_.params, *layout_, config.param_dtype, config.device, single_);
+}
+
+Decoder::Inputs Decoder::make_inputs(Device device) const {
+  Inputs in;
+  const int64_t part = round_up(max_tokens_ * dtype_size(DType::i64), kAlignment);
+  in.memory = Buffer("tokens", device, 4 * part);
+  in.bytes = 3 * part;
+  int64_t offset = 0;
+  for (Tensor* t : {&in.tokens, &in.positions, &in.cache_rows}) {
+    *t = in.memory.view(DType::i32, {max_tokens_}, offset);
+    offset += part;
+  }
+  in.sample_ids = in.memory.view(DType::i64, {max_tokens_}, offset);
+  return in;
 }
 
 /// The heads of this tensor rank, of the blocks of this pipeline stage.
@@ -62,16 +76,16 @@ void Decoder::plan() {
   Ctx ctx;
   ctx.device = kMeta;
   params_.emplace(model_.params, *layout_, config_.param_dtype, kMeta, single_);
-  for (int64_t n = 1; n <= max_tokens_; ++n) {
-    // A token each of several sequences, or a run of one.
-    const bool decodes = n <= config_.sequences;
+  const auto pass = [&](int64_t n, bool decodes) {  // a token each of several sequences, or a run of one
     const auto length = static_cast<int32_t>(decodes ? 1 : n);
     segments_.assign(static_cast<size_t>(n / length), {0, length, 0, length, 0, 0});
-    Batch pass = batch(n);
-    pass.kv = {};
-    const int64_t rows = std::min<int64_t>(config_.sequences, n);
-    run(ctx, planned, pass, n - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
-  }
+    Batch all = batch(n, decodes);
+    if (!all.cache_rows.defined()) all.kv = {};
+    const int64_t rows = decodes ? n : 1;
+    run(ctx, planned, all, n - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
+  };
+  for (int64_t n = 1; n <= max_tokens_; ++n) pass(n, false);
+  for (int64_t n = 1; n <= config_.sequences; ++n) pass(n, true);
   arenas_ = {Arena("keep", config_.device, planned.keep.peak()), Arena("temp", config_.device, planned.temp.peak()),
              Arena("stream", config_.device, planned.stream.peak())};
 }
@@ -80,22 +94,18 @@ void Decoder::load(const WeightFiles& files) {
   read_model_weights(config_.model, model_.params, [&](const std::string& name) { return files.find(name); });
 }
 
-/// The first n tokens, where the model runs.
-Batch Decoder::batch(int64_t n) {
+/// The first n tokens, where the model runs. `decodes`: one each of n sequences.
+Batch Decoder::batch(int64_t n, bool decodes) {
+  const bool on_gpu = config_.device != kCpu;
+  const Inputs& in = on_gpu ? inputs_ : host_inputs_;
+  if (on_gpu) copy_memory(config_.device, inputs_.memory.data(), kCpu, host_inputs_.memory.data(), host_inputs_.bytes);
   Batch b;
-  b.tokens = {const_cast<int32_t*>(tokens_.data()), DType::i32, kCpu, {n}};
-  b.positions = {const_cast<int32_t*>(positions_.data()), DType::i32, kCpu, {n}};
-  b.sample_ids = {const_cast<int64_t*>(sample_ids_.data()), DType::i64, kCpu, {n}};
+  b.tokens = in.tokens.slice(0, 0, n);
+  b.positions = in.positions.slice(0, 0, n);
+  b.sample_ids = in.sample_ids.slice(0, 0, n);
+  if (on_gpu && decodes) b.cache_rows = in.cache_rows.slice(0, 0, n);
   b.segments = segments_;
   b.kv = views_;
-  if (config_.device == kCpu) return b;
-  int64_t offset = 0;
-  for (Tensor* part : {&b.tokens, &b.positions, &b.sample_ids}) {
-    const Tensor there = inputs_.view(part->dtype, part->shape, offset);
-    copy_memory(there.device, there.data, kCpu, part->data, part->bytes());
-    *part = there;
-    offset += round_up(max_tokens_ * dtype_size(DType::i64), kAlignment);
-  }
   return b;
 }
 
@@ -152,8 +162,9 @@ void Decoder::append(int64_t row, int s, std::span<const int32_t> tokens, std::v
   CHECK(length + n <= config_.capacity, "sequence ", s, " holds ", length, " of ", config_.capacity, " tokens, ", n,
         " more came");
   for (int64_t i = 0; i < n; ++i) {
-    tokens_[static_cast<size_t>(row + i)] = tokens[static_cast<size_t>(i)];
-    positions_[static_cast<size_t>(row + i)] = static_cast<int32_t>(length + i);
+    host_inputs_.tokens.i32()[row + i] = tokens[static_cast<size_t>(i)];
+    host_inputs_.positions.i32()[row + i] = static_cast<int32_t>(length + i);
+    host_inputs_.cache_rows.i32()[row + i] = static_cast<int32_t>(s * config_.capacity);
   }
   segments.push_back({static_cast<int32_t>(row), static_cast<int32_t>(n), static_cast<int32_t>(s * config_.capacity),
                       static_cast<int32_t>(length + n), static_cast<int32_t>(length), 0});
@@ -167,7 +178,7 @@ Tensor Decoder::prefill(int s, std::span<const int32_t> tokens) {
     const int64_t n = std::min<int64_t>(max_tokens_, static_cast<int64_t>(tokens.size()));
     segments_.clear();
     append(0, s, tokens.first(static_cast<size_t>(n)), segments_);
-    run({}, arenas_, batch(n), n - 1, logits);
+    run({}, arenas_, batch(n, false), n - 1, logits);
     tokens = tokens.subspan(static_cast<size_t>(n));
   }
   return to_host(logits);
@@ -187,7 +198,23 @@ Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> to
   for (size_t i = 0; i < tokens.size(); ++i)
     append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
   const int64_t n = static_cast<int64_t>(tokens.size());
-  return to_host(run({}, arenas_, batch(n), 0, logits_.view(DType::f32, {n, config_.model.vocab_size})));
+  const Tensor logits = logits_.view(DType::f32, {n, config_.model.vocab_size});
+  run_step(n, logits);
+  return to_host(logits);
+}
+
+/// On one GPU by itself, a step is noted the second time (the first one tunes) and from then on asked for in one call.
+void Decoder::run_step(int64_t n, const Tensor& logits) {
+  const Batch pass = batch(n, true);
+  const bool alone = groups_.tp->size() == 1 && groups_.pp->size() == 1;
+  StepGraph* step =
+      cuda_ != nullptr && alone && !cuda_is_profiled(*cuda_) ? &step_graphs_[static_cast<size_t>(n)] : nullptr;
+  if (step != nullptr && ++step->steps == 2)
+    step->graph = cuda_capture(*cuda_, [&] { run({}, arenas_, pass, 0, logits); });
+  if (step != nullptr && step->graph != nullptr)
+    cuda_replay(*cuda_, *step->graph);
+  else
+    run({}, arenas_, pass, 0, logits);
 }
 
 }  // namespace trireme

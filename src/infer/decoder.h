@@ -32,6 +32,8 @@ class Decoder {
 
   /// The weights; before the first token. IoError where they do not fit the model.
   void load(const WeightFiles& files);
+  /// For weights that come from elsewhere.
+  ParamTable& params() { return model_.params; }
 
   /// Appends `tokens` (not empty) to sequence `s`. Returns the logits (1, V) after the last one, valid until the next
   /// call. On the CPU, wherever the model runs.
@@ -41,6 +43,8 @@ class Decoder {
   /// Forgets sequence `s`.
   void reset(int s) { lengths_[static_cast<size_t>(s)] = 0; }
 
+  /// Where its ops run.
+  CudaContext* cuda() const { return cuda_.get(); }
   int64_t length(int s) const { return lengths_[static_cast<size_t>(s)]; }
   int64_t capacity() const { return config_.capacity; }
 
@@ -48,11 +52,23 @@ class Decoder {
   struct Arenas {
     Arena keep, temp, stream;
   };
+  /// What a step of some number of sequences asks a GPU for, noted when it is asked for the second time.
+  struct StepGraph {
+    int64_t steps = 0;
+    CudaGraphPtr graph;
+  };
+  struct Inputs {
+    Buffer memory;
+    Tensor tokens, positions, cache_rows, sample_ids;  // (max_tokens_)
+    int64_t bytes = 0;                                 // of those that change
+  };
   void plan();
   void make_cache();
   Tensor run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits);
   Stream run_units(Ctx& ctx, Arenas& arenas, const Batch& batch);
-  Batch batch(int64_t n);
+  Inputs make_inputs(Device device) const;
+  Batch batch(int64_t n, bool decodes);
+  void run_step(int64_t n, const Tensor& logits);
   Tensor to_host(const Tensor& logits);
   void append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments);
 
@@ -68,13 +84,13 @@ class Decoder {
   std::vector<Buffer> cache_;  // k and v of each layer of this rank
   std::vector<KvView> views_;  // by layer
   std::vector<int64_t> lengths_;
-  int64_t max_tokens_;  // of one pass through the units
-  std::vector<int32_t> tokens_, positions_;
-  std::vector<int64_t> sample_ids_;
+  int64_t max_tokens_;           // of one pass through the units
+  Inputs host_inputs_, inputs_;  // inputs_: copies on a GPU
   std::vector<Segment> segments_;
   Arenas arenas_;
-  Buffer inputs_;  // tokens, positions, sample ids on a GPU
   Buffer logits_, host_logits_;
+  std::optional<PinnedMemory> pinned_;  // host_logits_
+  std::vector<StepGraph> step_graphs_;  // by sequences
 };
 
 }  // namespace trireme

@@ -43,6 +43,15 @@ class StopFilter {
   bool found_ = false;
 };
 
+/// What the weights of `folder` are kept in: float32 on the CPU; on a GPU, where reading them is most of the work, as
+/// they are stored.
+DType kept_type(const std::string& folder, Device device) {
+  if (device == kCpu) return DType::f32;
+  const WeightFiles files(folder);
+  const DType stored = files.at(files.names().at(0)).dtype;
+  return stored == DType::bf16 || stored == DType::f16 ? stored : DType::f32;
+}
+
 /// One prompt on its way.
 struct Sequence {
   size_t prompt;
@@ -195,10 +204,13 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
   if (all.empty()) return {};
 
   const size_t width = std::min(kSideBySide, all.size());
-  Answers answers(
-      model_, options, on_text,
-      {.model = model_.config, .sequences = static_cast<int>(width), .capacity = capacity, .device = device_}, pool_,
-      groups_);
+  Answers answers(model_, options, on_text,
+                  {.model = model_.config,
+                   .param_dtype = kept_type(model_.folder, device_),
+                   .sequences = static_cast<int>(width),
+                   .capacity = capacity,
+                   .device = device_},
+                  pool_, groups_);
   for (size_t first = 0; first < all.size(); first += width)
     answers.answer(std::span(all).subspan(first, std::min(width, all.size() - first)));
   if (stats != nullptr) *stats = answers.stats();

@@ -1,7 +1,9 @@
 #include "infer/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 
 #include "base/error.h"
@@ -12,6 +14,33 @@ namespace {
 constexpr uint64_t kSamplingSite = name_hash("sampling");
 constexpr size_t kFirstSorted = 64;
 constexpr double kMaxPenalty = 100;
+
+/// Orders floats as integers; both zeros alike.
+int32_t key_of(float x) {
+  const auto bits = std::bit_cast<int32_t>(x + 0.0F);
+  return bits < 0 ? bits ^ INT32_MAX : bits;
+}
+
+/// Index of the first of the largest. NumericError where one is NaN or Inf. Block by block and in integers: then the
+/// compiler finds vectors for it.
+size_t first_largest(std::span<const float> values) {
+  constexpr size_t kBlock = 1024;
+  int32_t best = INT32_MIN, magnitude = 0;
+  size_t block = 0;
+  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
+    int32_t top = INT32_MIN;
+    for (const float x : values.subspan(begin, std::min(kBlock, values.size() - begin))) {
+      magnitude = std::max(magnitude, std::bit_cast<int32_t>(x) & INT32_MAX);
+      top = std::max(top, key_of(x));
+    }
+    if (top > best) block = begin;
+    best = std::max(best, top);
+  }
+  if (magnitude >= std::bit_cast<int32_t>(HUGE_VALF))
+    throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
+  while (key_of(values[block]) != best) ++block;
+  return block;
+}
 }  // namespace
 
 void SamplingParams::validate() const {
@@ -63,12 +92,13 @@ size_t Sampler::nucleus(size_t kept, double& total, const Likelier& likelier) {
 }
 
 int32_t Sampler::next(std::span<float> logits, std::span<const int32_t> history, int64_t sequence) {
-  for (const float x : logits)
-    if (!std::isfinite(x))
-      throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
-  if (params_.repetition_penalty != 1) penalise(logits, history);
-  const auto largest = std::max_element(logits.begin(), logits.end());
-  if (params_.temperature == 0) return static_cast<int32_t>(largest - logits.begin());
+  size_t likeliest = first_largest(logits);
+  if (params_.repetition_penalty != 1) {
+    penalise(logits, history);
+    likeliest = first_largest(logits);
+  }
+  if (params_.temperature == 0) return static_cast<int32_t>(likeliest);
+  const double largest = logits[likeliest];
 
   const auto likelier = [&](int32_t a, int32_t b) {
     const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
@@ -85,7 +115,7 @@ int32_t Sampler::next(std::span<float> logits, std::span<const int32_t> history,
   for (size_t i = 0; i < kept; ++i) {
     const size_t id = static_cast<size_t>(order_[i]);
     // Divided, not multiplied by 1/temperature: that overflows for the smallest temperatures.
-    total += probabilities_[id] = static_cast<float>(std::exp((double{logits[id]} - *largest) / params_.temperature));
+    total += probabilities_[id] = static_cast<float>(std::exp((double{logits[id]} - largest) / params_.temperature));
   }
   if (params_.top_p < 1) kept = nucleus(kept, total, likelier);
   const Philox4 bits = RandomKey::of(params_.seed, kSamplingSite).draw(static_cast<uint64_t>(sequence), history.size());

@@ -95,6 +95,17 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
     k_norm_->forward(ctx, normed.k, {}, raw.k, {}, saved.k_norm);
   }
   Heads heads = rotated(saved);
+  if (batch.cache_rows.defined()) {
+    saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
+    decode_attention(ctx, head_view(saved.out, 0, heads_, d), heads.q, heads.k, heads.v,
+                     batch.kv[static_cast<size_t>(config_.layer)],
+                     {.scale = attention_args(config_, batch, head_begin_).scale,
+                      .window = config_.window,
+                      .rope_table = config_.rope_table,
+                      .positions = batch.positions,
+                      .cache_rows = batch.cache_rows});
+    return out_.forward(ctx, y, saved.out);
+  }
   if (config_.rope_table.defined()) {
     rope(ctx, heads.q, batch.positions, config_.rope_table);
     rope(ctx, heads.k, batch.positions, config_.rope_table);

@@ -1,11 +1,16 @@
 // Checks and cost of attention.
 #include "ops/attention.h"
 
+#include <vector>
+
 #include "ops/attention_geometry.h"
+#include "ops/basic.h"
 #include "ops/cost.h"
 #include "ops/cpu/attention.h"
 #include "ops/cuda/attention.h"
+#include "ops/cuda/decode_attention.h"
 #include "ops/dispatch.h"
+#include "ops/rope.h"
 
 namespace trireme {
 namespace {
@@ -44,7 +49,46 @@ double pair_flops(const Tensor& q, const AttentionArgs& args, double products) {
 
 int64_t threads(const Ctx& ctx) { return ctx.pool == nullptr ? 1 : ctx.pool->size(); }
 
+/// The same by ops that are there anyway.
+void decode_in_steps(Ctx& ctx, Tensor o, const Tensor& q, const Tensor& k, const Tensor& v, const KvView& cache,
+                     const DecodeArgs& args) {
+  const int64_t n = q.size(0);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor lse = ctx.temp->take(DType::f32, {n, q.size(1)});
+  for (const Tensor& t : {q, k})
+    if (args.rope_table.defined()) rope(ctx, t, args.positions, args.rope_table);
+  std::vector<Segment> segments(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n && !ctx.planning(); ++i) {
+    const int32_t position = args.positions.i32()[i], row = args.cache_rows.i32()[i];
+    segments[static_cast<size_t>(i)] = {static_cast<int32_t>(i), 1, row, position + 1, position, 0};
+    copy(ctx, cache.k.slice(0, row + position, row + position + 1), k.slice(0, i, i + 1));
+    copy(ctx, cache.v.slice(0, row + position, row + position + 1), v.slice(0, i, i + 1));
+  }
+  attention_forward(ctx, o, lse, q, cache.k, cache.v,
+                    {.segments = segments, .scale = args.scale, .window = args.window, .sample_ids = {}});
+}
+
 }  // namespace
+
+void decode_attention(Ctx& ctx, Tensor o, const Tensor& q, const Tensor& k, const Tensor& v, const KvView& cache,
+                      const DecodeArgs& args) {
+  const char* op = "decode_attention";
+  CHECK(q.rank() == 3 && k.rank() == 3 && k.size(1) > 0 && q.size(1) % k.size(1) == 0, op, ": q ", q.str(), ", k ",
+        k.str());
+  const int64_t n = q.size(0), d = q.size(2);
+  check_heads(op, "q", q, q.shape, q.dtype);
+  check_heads(op, "o", o, q.shape, q.dtype);
+  for (const Tensor* t : {&k, &v}) check_heads(op, "k or v", *t, {n, k.size(1), d}, q.dtype);
+  for (const Tensor* t : {&cache.k, &cache.v}) check_heads(op, "cache", *t, {cache.k.size(0), k.size(1), d}, q.dtype);
+  check_vector(op, "positions", args.positions, n, DType::i32);
+  check_vector(op, "cache_rows", args.cache_rows, n, DType::i32);
+  if (ctx.backend != DeviceKind::cuda) return decode_in_steps(ctx, o, q, k, v, cache, args);
+  const ArenaScope scope(*ctx.temp);
+  const Tensor scratch = ctx.temp->take(DType::f32, cuda::decode_scratch(q));
+  if (!begin_op(ctx, op, {.bytes = bytes_of(o, q, k, v)})) return;  // how much of the cache is read, nobody knows here
+  cuda::decode_attention(ctx, o, q, k, v, cache, args, scratch);
+  end_op(ctx, op, o);
+}
 
 void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Tensor& k, const Tensor& v,
                        const AttentionArgs& args) {

@@ -27,6 +27,21 @@ struct AttentionArgs {
 void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Tensor& k, const Tensor& v,
                        const AttentionArgs& args);
 
+struct DecodeArgs {
+  float scale = 1;
+  int64_t window = 0;  // as above
+  Tensor rope_table;   // of ops/rope.h; undefined: none
+  Tensor positions;    // (N) i32: of each token, and the number of keys before it
+  Tensor cache_rows;   // (N) i32: the cache's row of its sequence's first key
+};
+
+/// One new token of each of N sequences: q (N, H, D) and k (N, K, D) are turned by their positions, k and v (N, K, D)
+/// join the cache (rows, K, D), and o (N, H, D) is the attention of each query to its sequence's keys. All that changes
+/// from token to token lies in tensors, so that on a GPU the same work can be asked for again. q and k are left turned
+/// or as they were.
+void decode_attention(Ctx& ctx, Tensor o, const Tensor& q, const Tensor& k, const Tensor& v, const KvView& cache,
+                      const DecodeArgs& args);
+
 /// dq, dk, dv (shapes of q, k, v), written, from d_o and what the forward returned. dk and dv sum over the
 /// query heads of their group in head order: repeatable bit for bit at any number of threads.
 void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor& d_o, const Tensor& q, const Tensor& k,

@@ -4,6 +4,7 @@
 #include "ops/cuda/activation.h"
 #include "ops/cuda/attention.h"
 #include "ops/cuda/basic.h"
+#include "ops/cuda/decode_attention.h"
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/loss.h"
 #include "ops/cuda/matmul.h"
@@ -27,6 +28,11 @@ void attention_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const 
   fail();
 }
 void attention_backward(Ctx&, const AttentionGradients&, const AttentionArgs&, const Tensor&) { fail(); }
+
+void decode_attention(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const KvView&,
+                      const DecodeArgs&, const Tensor&) {
+  fail();
+}
 
 void fill(Ctx&, const Tensor&, float) { fail(); }
 void copy(Ctx&, const Tensor&, const Tensor&) { fail(); }

@@ -45,6 +45,8 @@ struct Batch {
   std::span<const Segment> segments;
   ContextShare context;        // in use where the tokens of a sample are split over ranks; then segments is empty
   std::span<const KvView> kv;  // one a layer: decode with a cache; empty: attend within the batch
+  Tensor cache_rows;           // (N) i32: a token each of N sequences, whose first keys are at these rows of kv; then
+                               // segments are not looked at (ops/attention.h: decode_attention). Undefined: segments
   double total_weight = 1;     // sum of weights over the GLOBAL batch: all micro-batches of all ranks
 
   int64_t num_tokens() const { return tokens.size(0); }

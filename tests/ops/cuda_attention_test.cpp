@@ -117,6 +117,46 @@ TEST_P(CudaAttention, EqualSequencesInWholeTiles) {
       for (const int32_t n : {128, 192, 384}) check({"equal", packed({n, n}), 4, kv_heads, d}, false);
 }
 
+TEST_P(CudaAttention, OfOneNewTokenASequenceEqualsTheCpusAndFillsTheCache) {
+  constexpr int64_t kCapacity = 700, kSequences = 3;
+  for (const auto& [heads, kv_heads, d] :
+       {std::tuple<int64_t, int64_t, int64_t>{2, 2, 64}, {8, 2, 128}, {4, 2, 64}, {7, 1, 32}, {2, 1, 256}, {4, 4, 6}})
+    for (const int64_t window : {0, 9})
+      for (const bool turns : {true, false}) {
+        SCOPED_TRACE(cat(heads, " heads on ", kv_heads, " of ", d, ", window ", window, turns ? ", RoPE" : ""));
+        const int64_t n = kSequences, rows = n * kCapacity;
+        const auto some = [&](int64_t count, uint64_t seed) { return random_values(count, seed); };
+        // The new tokens lie side by side in one tensor, as a projection leaves them.
+        const Twin& qkv = twin(dtype(), {n, (heads + 2 * kv_heads) * d}, some(n * (heads + 2 * kv_heads) * d, 1));
+        const Twin& keys = twin(dtype(), {rows, kv_heads, d}, some(rows * kv_heads * d, 2));
+        const Twin& values = twin(dtype(), {rows, kv_heads, d}, some(rows * kv_heads * d, 3));
+        const Twin& o = blank(dtype(), {n, heads, d});
+        const Twin& table = twin(DType::f32, {kCapacity, d}, some(kCapacity * d, 4));
+        const Twin& positions = twin(DType::i32, {n}, {0, 15, 611});
+        const Twin& cache_rows = twin(DType::i32, {n}, {kCapacity, 0, 2 * kCapacity});
+        run_both([&](const Side& on) {
+          const auto part = [&](int64_t begin, int64_t count) {
+            Tensor t = on(qkv).slice(1, begin * d, (begin + count) * d);
+            t.shape = {n, count, d};
+            t.strides = {on(qkv).stride(0), d, 1};
+            return t;
+          };
+          decode_attention(on.ctx, on(o), part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads),
+                           {on(keys), on(values)},
+                           {.scale = 0.37F,
+                            .window = window,
+                            .rope_table = turns ? on(table) : Tensor(),
+                            .positions = on(positions),
+                            .cache_rows = on(cache_rows)});
+        });
+        const double limit = dtype() == DType::f32 ? 4e-6 : 2 * dtype_epsilon(dtype());
+        EXPECT_LE(relative_error(o.got(), o.want()), limit);
+        EXPECT_LE(relative_error(keys.got(), keys.want()), dtype() == DType::f32 ? 1e-6 : dtype_epsilon(dtype()));
+        EXPECT_EQ(values.got(), values.want());
+        forget();
+      }
+}
+
 INSTANTIATE_TEST_SUITE_P(, CudaAttention, storage_types(), dtype_test_name);
 
 }  // namespace

@@ -32,6 +32,10 @@ std::vector<Case> cases() {
       }
   all.push_back({300, 128, 64, false, true, false, true});
   all.push_back({1, 512, 768, false, true});
+  all.push_back({2, 513, 1024, false, true, false, true});  // few rows: another kernel
+  all.push_back({3, 37, 4104, false, true});
+  all.push_back({4, 700, 264, false, true, false, true, 0.5F, 8});
+  all.push_back({1, 9, 8, false, true, false, true});
   all.push_back({512, 1, 70});
   all.push_back({16, 8, 4096});
   return all;

@@ -39,6 +39,7 @@ CudaContext::CudaContext(int index, CudaOptions options) : index_(index), option
   if (const std::string problem = gpu_problem(index); !problem.empty())
     throw DeviceError(problem + "; or use device=cpu");
   require_free_memory(index);
+  capability_major_ = attribute(cudaDevAttrComputeCapabilityMajor, index);
   multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount, index);
   l2_bytes_ = attribute(cudaDevAttrL2CacheSize, index);
   max_shared_bytes_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index);

@@ -36,6 +36,7 @@ class CudaContext {
   const CudaOptions& options() const { return options_; }
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t blas() const { return blas_; }
+  int capability_major() const { return capability_major_; }
   int multiprocessors() const { return multiprocessors_; }
   int l2_bytes() const { return l2_bytes_; }
   int max_shared_bytes() const { return max_shared_bytes_; }  // of a block, where a kernel asks for it
@@ -46,7 +47,7 @@ class CudaContext {
  private:
   int index_;
   CudaOptions options_;
-  int multiprocessors_ = 0, max_shared_bytes_ = 0, l2_bytes_ = 0;
+  int capability_major_ = 0, multiprocessors_ = 0, max_shared_bytes_ = 0, l2_bytes_ = 0;
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t blas_ = nullptr;
 };

@@ -43,6 +43,7 @@ class Scratch {
 
 /// The segments in device memory, for the kernels that follow.
 const Segment* upload(const Ctx& ctx, const AttentionArgs& args, Scratch& scratch) {
+  refuse_to_repeat(ctx, "attention reads its segments from the host");
   const auto bytes = static_cast<int64_t>(args.segments.size_bytes());
   const Tensor to = scratch.take(DType::u8, {bytes});
   check_cuda(cudaMemcpyAsync(to.data, args.segments.data(), static_cast<size_t>(bytes), cudaMemcpyHostToDevice,

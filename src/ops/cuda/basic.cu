@@ -91,6 +91,7 @@ void add(Ctx& ctx, const Tensor& y, const Tensor& a, const Tensor& b) { map(ctx,
 void scale(Ctx& ctx, const Tensor& y, float factor) { map(ctx, "scale", {y}, {y}, Scale{factor}); }
 
 void dropout(Ctx& ctx, const Tensor& y, const Tensor& x, const DropoutArgs& args) {
+  refuse_to_repeat(ctx, "dropout draws another mask in every step");
   map(ctx, "dropout", {y}, {x},
       Dropout{.key = RandomKey::of(ctx.seed, args.site, static_cast<uint64_t>(ctx.step)),
               .threshold = static_cast<uint32_t>(dropout_threshold(args.p)),

@@ -10,8 +10,8 @@
 #include <unordered_map>
 
 #include "base/log.h"
-#include "device/cuda/context.h"
 #include "ops/cuda/cudnn_library.h"
+#include "ops/cuda/launch.cuh"
 
 namespace trireme::cuda {
 namespace {
@@ -185,6 +185,8 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
     finish(attention, state.handle, workspace.bytes(), what);
   }
   if (!attention.supported) return false;
+  if (sequences.length % 128 != 0 && cudnnGetVersion() < 91501)
+    refuse_to_repeat(ctx, "cuDNN before 9.15.1 reads beyond keys that are no whole tiles when it is replayed");
   std::unordered_map<int64_t, void*> pointers{{kQ, g.q.data},   {kK, g.k.data},    {kV, g.v.data},
                                               {kO, g.o.data},   {kDo, g.d_o.data}, {kDq, g.dq.data},
                                               {kDk, g.dk.data}, {kDv, g.dv.data},  {kStats, stats.data}};

@@ -7,7 +7,7 @@
 #include <array>
 
 #include "base/numeric.h"
-#include "ops/cuda/launch.cuh"
+#include "ops/cuda/early.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
@@ -26,6 +26,8 @@ template <class F, class TOut, class TIn, int V>
 __global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant__ MapArgs<F> a) {
   constexpr int kAtOnce = F::kIn >= 2 ? 2 : 4;
   const int64_t first = int64_t{blockIdx.x} * (kMapThreads * kAtOnce) + threadIdx.x;
+  let_next_begin();
+  wait_for_previous();
   Pack<TIn, V> in[kAtOnce][std::max(F::kIn, 1)];
   int64_t row[kAtOnce], col[kAtOnce];
 #pragma unroll
@@ -54,8 +56,8 @@ void launch_map(const Ctx& ctx, const char* op, MapArgs<F> a) {
   constexpr int kAtOnce = F::kIn >= 2 ? 2 : 4;
   a.packs_per_row = a.out[0].cols / V;
   a.packs = a.out[0].count * a.packs_per_row;
-  const auto blocks = narrow<int>(ceil_div(a.packs, kMapThreads * kAtOnce));
-  map_kernel<F, TOut, TIn, V><<<blocks, kMapThreads, 0, stream_of(ctx)>>>(a);
+  const dim3 blocks(narrow<unsigned>(ceil_div(a.packs, kMapThreads * kAtOnce)));
+  launch_early(ctx, map_kernel<F, TOut, TIn, V>, blocks, kMapThreads, a);
   check_launch(op);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ops/cuda/activation.h"
 #include "ops/cuda/blas_product.h"
+#include "ops/cuda/few_rows.h"
 #include "ops/cuda/matmul_tuning.h"
 #include "ops/cuda/plain_matmul.h"
 #include "ops/tuning_file.h"
@@ -141,6 +142,10 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
             const Tensor& workspace) {
   MatmulState& state = state_of(*ctx.cuda);
   const Call call{*ctx.cuda, c, a, b, o, workspace};
+  if (takes_few_rows(c, a, b, o)) {
+    if (side_of_gelu(o) != nullptr) return matmul_apart(ctx, call);
+    return few_rows_matmul(ctx, c, a, b, o);
+  }
   const ProductKey key = key_of(call, state.tf32);
   auto found = state.prepared.find(key);
   if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, key)).first;

@@ -1,5 +1,6 @@
 // Forward of both norms. The fast kernel reads every row once and keeps it in registers; the other one takes mixed or
 // unaligned operands and rows of any length, and reads a row again for each pass.
+#include "ops/cuda/early.cuh"
 #include "ops/cuda/norm.cuh"
 #include "ops/cuda/norm.h"
 
@@ -25,6 +26,8 @@ __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constan
   const bool active = row < a.y.count;
   const char* from = a.residual.row(active ? row : 0);
   const int64_t stride = int64_t{a.group} * V, first = int64_t{thread} * V;
+  let_next_begin();
+  wait_for_previous();
 
   Pack<T, V> raw[kPacks] = {}, added[kPacks] = {};
 #pragma unroll
@@ -140,7 +143,7 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
   const auto blocks = narrow<int>(ceil_div(a.y.count, shape.groups));
   with_type(n.y.dtype, [&]<class T>(Type<T>) {
     with_packs(shape.packs, [&]<int kPacks>(std::integral_constant<int, kPacks>) {
-      forward_kernel<T, kWidth<T>, kPacks><<<blocks, shape.threads(), 0, stream_of(ctx)>>>(a);
+      launch_early(ctx, forward_kernel<T, kWidth<T>, kPacks>, dim3(static_cast<unsigned>(blocks)), shape.threads(), a);
     });
   });
   check_launch("norm_forward");

@@ -1,0 +1,41 @@
+// Kernels that begin while the one before them ends ("programmatic dependent launch", compute capability 9.0): what
+// does not depend on it, such as weights, is read meanwhile. Elsewhere they run one after the other.
+#pragma once
+
+#include "ops/cuda/launch.cuh"
+
+namespace trireme::cuda {
+
+/// Of a kernel started with launch_early: returns when the kernels before are done and their results are there. Nothing
+/// they wrote may be read before, and nothing written.
+__device__ inline void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
+/// From here on the next kernel, if started with launch_early, may use what this one leaves idle.
+__device__ inline void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
+/// Starts a kernel that calls wait_for_previous().
+template <class Args>
+void launch_early(const Ctx& ctx, void (*kernel)(Args), dim3 grid, int threads, const Args& args,
+                  int shared_bytes = 0) {
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream_of(ctx);
+  config.attrs = &early;
+  config.numAttrs = !ctx.train && ctx.cuda->capability_major() >= 9 ? 1 : 0;  // training's kernels are long
+  check_cuda(cudaLaunchKernelEx(&config, kernel, args), "cudaLaunchKernelEx");
+}
+
+}  // namespace trireme::cuda
