@@ -130,12 +130,19 @@ void Runner::micro_step(const Instruction& forward, const Instruction& backward,
   };
   graphs_.resize(static_cast<size_t>(options_.micro_batches));
   MicroGraph& noted = graphs_[static_cast<size_t>(forward.micro_batch)];
-  const bool same = noted.tokens == batch.tokens.data && noted.num_tokens == batch.num_tokens() &&
-                    noted.total_weight == batch.total_weight && noted.loss_scale == ctx_.loss_scale;
+  const bool same =
+      noted.tokens == batch.tokens.data && noted.num_tokens == batch.num_tokens() &&
+      noted.total_weight == batch.total_weight && noted.loss_scale == ctx_.loss_scale &&
+      std::equal(batch.segments.begin(), batch.segments.end(), noted.segments.begin(), noted.segments.end());
   if (same && noted.graph != nullptr) return cuda_replay(*ctx_.cuda, *noted.graph);
   // The second time alike it is noted: factors that change with every step are not worth it.
   const bool note = same && tried_tokens_ == batch.num_tokens();
-  noted = {batch.tokens.data, batch.num_tokens(), batch.total_weight, ctx_.loss_scale, nullptr};
+  noted = {batch.tokens.data,
+           batch.num_tokens(),
+           batch.total_weight,
+           ctx_.loss_scale,
+           {batch.segments.begin(), batch.segments.end()},
+           nullptr};
   if (note) {
     Arena& keep = keep_[static_cast<size_t>(forward.slot)];
     const int64_t kept = keep.mark(), rebuilt = rebuild_.mark();

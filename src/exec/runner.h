@@ -86,6 +86,7 @@ class Runner {
     const void* tokens = nullptr;  // with what it was noted: where the batch lies, and factors of the loss
     int64_t num_tokens = 0;
     double total_weight = 0, loss_scale = 0;
+    std::vector<Segment> segments;
     CudaGraphPtr graph;
   };
   void run(const Instruction& instruction, const Batch& batch);

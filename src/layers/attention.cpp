@@ -96,10 +96,10 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
   }
   Heads heads = rotated(saved);
   if (batch.cache_rows.defined()) {
-    saved.out = ctx.keep->take(x.dtype, {n, heads_ * d});
-    decode_attention(ctx, head_view(saved.out, 0, heads_, d), heads.q, heads.k, heads.v,
+    saved.out = ctx.keep->take(x.dtype, {n, rank_.q * d});
+    decode_attention(ctx, head_view(saved.out, 0, rank_.q, d), heads.q, heads.k, heads.v,
                      batch.kv[static_cast<size_t>(config_.layer)],
-                     {.scale = attention_args(config_, batch, head_begin_).scale,
+                     {.scale = attention_args(config_, batch, rank_.q_begin).scale,
                       .window = config_.window,
                       .rope_table = config_.rope_table,
                       .positions = batch.positions,

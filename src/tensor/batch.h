@@ -15,6 +15,7 @@ struct Segment {
   int32_t q_begin = 0, q_len = 0;  // rows of q
   int32_t k_begin = 0, k_len = 0;  // rows of k and v
   int32_t q_pos = 0, k_pos = 0;
+  bool operator==(const Segment&) const = default;
 };
 
 /// Keys and values of one layer kept for later tokens: (rows, K, D) each. A segment's k_begin and k_len are rows of it.

@@ -131,6 +131,34 @@ TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
   }
 }
 
+/// Micro-batches that come alike are repeated as graphs; poison keeps an engine from that.
+TEST_P(CudaEngine, ARepeatedMicroBatchIsNotTakenForAnotherAtTheSamePlace) {
+  EngineConfig c = config(kGpu);
+  c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
+  c.model.max_position_embeddings = c.sequence_length = 128;
+  c.precision.param_dtype = DType::bf16;
+  c.deterministic = true;
+  SingleGroup single;
+  ThreadPool pool(2);
+  Engine repeating(c, Groups::alone(single), pool), plain(c, Groups::alone(single), pool);
+  plain.set_poison(true);
+  for (Engine* engine : {&repeating, &plain}) engine->initialise();
+  const testing::TokenBatches equal(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+  testing::TokenBatches packed(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+  const std::vector<Segment> documents = {{0, 50, 0, 50, 0, 0}, {50, 78, 50, 78, 50, 50}, {128, 128, 128, 128, 0, 0}};
+  for (Batch& batch : packed.batches) batch.segments = documents;
+  testing::TokenBatches lighter(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+  for (Batch& batch : lighter.batches) batch.total_weight *= 2;
+  int64_t step = 0;
+  const std::vector<const testing::TokenBatches*> order = {&equal, &equal, &equal,   &packed, &equal,
+                                                           &equal, &equal, &lighter, &packed};
+  for (const testing::TokenBatches* data : order) {
+    const double loss = repeating.forward_backward(data->batches, 0);
+    EXPECT_EQ(loss, plain.forward_backward(data->batches, 0)) << step;
+    EXPECT_EQ(repeating.gradient_norm(data->batches, 0), plain.gradient_norm(data->batches, 0)) << step++;
+  }
+}
+
 TEST_P(CudaEngine, NamesTheFirstBadTensor) {
   const EngineConfig c = config(kGpu);
   SingleGroup single;
