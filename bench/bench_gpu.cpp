@@ -24,7 +24,7 @@ constexpr double kPeakFlops = 989.5e12;  // bf16, dense, by the datasheet of H10
 
 struct BenchOptions {
   std::string model = "gpt2-124m", dtype = "bfloat16", out, commit = "unknown", command;
-  std::string master = "float32", moments = "float32", recompute = "none";
+  std::string master = "float32", moments = "float32", recompute = "none", linear = "same";
   std::string python, peer = "bench/peers/torch_gpu_train.py", mode = "compile";
   int64_t vocab = 0, micro_batch = 64, length = 1024, micro_batches = 1, steps = 20, warmup = 5;
   bool profile = false, deterministic = false, untied = false;
@@ -48,6 +48,7 @@ EngineConfig engine_config(const BenchOptions& o) {
   c.optimizer.clip_grad_norm = 1;
   c.precision.param_dtype = dtype_from_name(o.dtype);
   c.precision.master = named<Master>("--master", o.master, kMasterNames);
+  c.precision.linear_dtype = named<LinearDtype>("--linear", o.linear, kLinearDtypeNames);
   c.optimizer.moments = named<Moments>("--moments", o.moments, kMomentsNames);
   c.memory.recompute = named<Recompute>("--recompute", o.recompute, kRecomputeNames);
   c.micro_batch_size = o.micro_batch;
@@ -140,7 +141,7 @@ Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) 
   row["command"] = o.command;
   row["device"] = cuda_device_name(0);
   row["gpus"] = int64_t{1};
-  row["precision"] = o.dtype;
+  row["precision"] = &c == &ours && o.linear != "same" ? o.linear : o.dtype;
   row["micro_batch"] = o.micro_batch;
   row["sequence_length"] = o.length;
   row["tokens_per_step"] = static_cast<int64_t>(tokens);
@@ -194,6 +195,7 @@ int run_words(std::vector<std::string> words) {
   line.option("--vocab", o.vocab, "another vocabulary; 0: the preset's");
   line.option("--dtype", o.dtype, "of parameters and activations: bfloat16 or float32");
   line.option("--master", o.master, "as precision.master");
+  line.option("--linear", o.linear, "as precision.linear_dtype");
   line.option("--moments", o.moments, "as optimizer.moments");
   line.option("--recompute", o.recompute, "as memory.recompute");
   line.option("--micro-batch", o.micro_batch, "sequences at once");

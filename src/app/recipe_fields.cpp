@@ -132,6 +132,9 @@ void add_layout(Fields& out, RunConfig& c) {
                    "What updates of 16-bit parameters are added to: float32 copies; bfloat16 only: remainder, "
                    "the 16 bits that make the parameters such copies, or none, parameters that are rounded up "
                    "or down by chance."));
+  out.push_back(choice_field("precision.linear_dtype", s.linear_dtype, kLinearDtypeNames,
+                             "bfloat16 only: float8 multiplies 8-bit floats in the blocks' linear layers, values as "
+                             "e4m3 and gradients as e5m2, each tensor with a scale of its own."));
   out.push_back(real_field("precision.loss_scale", s.loss_scale, at_least(0),
                            "float16: factor on the loss, so that small gradients are not lost; 0: found in training."));
   out.push_back(integer_field("precision.initial_scale_power", s.initial_scale_power, {0, 32},

@@ -77,6 +77,7 @@ void check_precision(Problems& problems, const RunConfig& c) {
   PrecisionConfig unscaled;
   unscaled.param_dtype = p.param_dtype;
   unscaled.master = p.master;
+  unscaled.linear_dtype = p.linear_dtype;
   if (p.param_dtype != DType::f16 && !(p == unscaled)) {
     add(problems, "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16 only; ",
         dtype_name(p.param_dtype), " has the range of float32 and needs none");
@@ -92,6 +93,8 @@ void check_precision(Problems& problems, const RunConfig& c) {
         ") is too small for optimizer.moments: 8bit, where roots "
         "of second moments below 1.4e-14 become 0 and updates are divided by eps alone; make it 1e-12 or more");
   }
+  const int64_t tokens = c.data.micro_batch_size * c.data.sequence_length / c.parallel.context;
+  if (const std::string problem = float8_problem(p, tokens); !problem.empty()) add(problems, problem);
   const double first = std::exp2(static_cast<double>(p.initial_scale_power));
   if (p.loss_scale == 0 && p.min_loss_scale > first) {
     add(problems, "precision.min_loss_scale (", number(p.min_loss_scale), ") is above the first loss scale, 2^",

@@ -51,7 +51,8 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .chunks = {c.heads * c.head_dim, c.kv_heads * c.head_dim, c.kv_heads * c.head_dim},
             .pieces = c.kv_heads,
             .parts = {c.heads / c.kv_heads, 1, 1},
-            .init_std = c.init_std},
+            .init_std = c.init_std,
+            .float8 = c.float8},
            groups),
       out_(params, "out",
            {.in = c.heads * c.head_dim,
@@ -60,7 +61,8 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .bias = c.out_bias,
             .pieces = c.kv_heads,
             .parts = {c.heads / c.kv_heads},
-            .init_std = c.out_init_std},
+            .init_std = c.out_init_std,
+            .float8 = c.float8},
            groups) {
   if (!c.qk_norm) return;
   q_norm_.emplace(params, "q_norm", NormKind::rms_norm, c.head_dim, c.norm_eps, true);
@@ -86,7 +88,7 @@ SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
 void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const {
   const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
   saved.qkv = ctx.keep->take(x.dtype, {n, qkv_.local_out()});
-  qkv_.forward(ctx, saved.qkv, x);
+  qkv_.forward(ctx, saved.qkv, x, config_.keeps_inputs ? &saved.qkv_input : nullptr);
   saved.qk = {};
   if (q_norm_) {
     saved.qk = ctx.keep->take(x.dtype, {n, (rank_.q + rank_.kv) * d});
@@ -128,18 +130,18 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
     context_attention_forward(ctx, *groups_.cp(), out, saved.lse, heads.q, heads.k, heads.v, args, batch.context);
   else
     attention_forward(ctx, out, saved.lse, heads.q, heads.k, heads.v, args);
-  out_.forward(ctx, y, saved.out);
+  out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr);
 }
 
 void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch,
                              const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
-  const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
-  const Tensor dqkv = ctx.temp->take(x.dtype, saved.qkv.shape);
+  const int64_t n = saved.qkv.size(0), d = config_.head_dim;
+  const Tensor dqkv = ctx.temp->take(dy.dtype, saved.qkv.shape);
   {
     const ArenaScope inner(*ctx.temp);
-    const Tensor dout = ctx.temp->take(x.dtype, {n, rank_.q * d});
-    out_.backward(ctx, dout, dy, saved.out);
+    const Tensor dout = ctx.temp->take(dy.dtype, {n, rank_.q * d});
+    out_.backward(ctx, dout, dy, saved.out, saved.out_input);
     const Heads heads = rotated(saved), grads = split(dqkv);
     const Tensor d_o = head_view(dout, 0, rank_.q, d), o = head_view(saved.out, 0, rank_.q, d);
     const AttentionArgs args = attention_args(config_, batch, rank_.q_begin);
@@ -160,7 +162,7 @@ void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor
     q_norm_->backward(ctx, grads.q, grads.q, raw.q, saved.q_norm, false);
     k_norm_->backward(ctx, grads.k, grads.k, raw.k, saved.k_norm, false);
   }
-  qkv_.backward(ctx, dx, dqkv, x);
+  qkv_.backward(ctx, dx, dqkv, x, saved.qkv_input);
 }
 
 }  // namespace trireme

@@ -19,9 +19,11 @@ struct AttentionConfig {
   float scale = 0;  // 0: 1 / sqrt(head_dim)
   float dropout = 0;
   float init_std = 0.02F, out_init_std = 0.02F;
-  int layer = 0;      // index of the cache view
-  uint64_t site = 0;  // random site of the dropout of probabilities
-  Tensor rope_table;  // (positions, head_dim), see ops/rope.h; undefined: no RoPE
+  int layer = 0;              // index of the cache view
+  uint64_t site = 0;          // random site of the dropout of probabilities
+  bool float8 = false;        // as in LinearConfig
+  bool keeps_inputs = false;  // float8: the linear layers keep their inputs, and backward needs no x
+  Tensor rope_table;          // (positions, head_dim), see ops/rope.h; undefined: no RoPE
 };
 
 /// A tensor rank's heads, as indices of the model's. Key-value heads are dealt out, each with the query heads that read
@@ -40,6 +42,7 @@ class SelfAttention {
     Tensor out;  // (N, H D)
     Tensor lse;  // (N, H)
     Norm::Saved q_norm, k_norm;
+    Linear::Saved qkv_input, out_input;
   };
 
   SelfAttention(const ParamBuilder& params, const AttentionConfig& config, const LayerGroups& groups);
@@ -47,7 +50,7 @@ class SelfAttention {
   /// y (N, C), written, from x (N, C), own rows. With batch.kv the new keys and values join the cache and queries see
   /// all of it.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const;
-  /// dx (N, C), written. x: as in forward.
+  /// dx (N, C), written. x: as in forward; not read where config.keeps_inputs.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const;
 
  private:

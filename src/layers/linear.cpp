@@ -16,11 +16,34 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
   return spec;
 }
 
+/// x in 8-bit floats, by rows and transposed as wanted, from an arena.
+Float8 quantized(Ctx& ctx, Arena& arena, DType dtype, const Tensor& x, bool rows, bool cols) {
+  Float8 out;
+  out.scale = arena.take(DType::f32, {1});
+  if (rows) out.rows = arena.take(dtype, x.shape);
+  if (cols) out.cols = arena.take(dtype, {x.size(1), x.size(0)});
+  quantize(ctx, out, x);
+  return out;
+}
+
+/// The operand of a product with `weight`^T: its codes by rows. With `saved` also the transposed ones, kept there.
+Float8 quantized_input(Ctx& ctx, const Tensor& x, Linear::Saved* saved) {
+  if (saved == nullptr) return quantized(ctx, *ctx.temp, DType::e4m3, x, true, false);
+  saved->cols = ctx.keep->take(DType::e4m3, {x.size(1), x.size(0)});
+  saved->scale = ctx.keep->take(DType::f32, {1});
+  const Float8 both{ctx.temp->take(DType::e4m3, x.shape), saved->cols, saved->scale};
+  quantize(ctx, both, x);
+  return both;
+}
+
 }  // namespace
 
 Linear::Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config,
                const LayerGroups& groups)
-    : weight_(params.add(weight_spec(name, config))), groups_(groups), kind_(config.kind) {
+    : weight_(params.add(weight_spec(name, config))), groups_(groups), kind_(config.kind), float8_(config.float8) {
+  if (float8_ && (local_in() % 16 != 0 || local_out() % 16 != 0))
+    throw ConfigError(cat("precision.linear_dtype=float8 wants sizes that are multiples of 16, but ", weight_.spec.name,
+                          " of a rank is (", local_out(), ", ", local_in(), "); leave it out"));
   if (!config.bias) return;
   ParamSpec spec{.name = name + ".bias", .shape = {config.out}, .init = Init::zeros};
   if (kind_ == LinearKind::column)
@@ -30,26 +53,60 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, const Tensor* before_gelu) const {
+void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
   const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
   const Tensor part = row ? groups_.partial(ctx, y) : y;
-  matmul(ctx, part, row ? x : groups_.gather(ctx, x), weight_.value,
-         {.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu});
+  MatmulOptions options{.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu};
+  const Tensor whole = row ? x : groups_.gather(ctx, x);
+  if (saved != nullptr) *saved = {};
+  if (float8_) {
+    const Float8 input = quantized_input(ctx, whole, saved);
+    const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, weight_.value, true, false);
+    options.a_scale = &input.scale;
+    options.b_scale = &weight.scale;
+    matmul(ctx, part, input.rows, weight.rows, options);
+  } else {
+    matmul(ctx, part, whole, weight_.value, options);
+  }
   if (row) groups_.sum(ctx, y, part);
 }
 
-void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Tensor* before_gelu) const {
+void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
+                      const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row;
   if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
   const Tensor dy_rows = row ? groups_.gather(ctx, dy) : dy;
+  if (float8_) return backward8(ctx, dx, dy_rows, x, saved, before_gelu);
   if (weight_.grad.defined())
     matmul(ctx, weight_.grad, dy_rows, row ? x : groups_.gather(ctx, x), {.transpose_a = true, .accumulate = true});
   if (!dx.defined()) return;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
   matmul(ctx, part, dy_rows, weight_.value, {.times_gelu_of = before_gelu});
+  if (!row) groups_.sum(ctx, dx, part);
+}
+
+/// The same with 8-bit floats, from whole rows of dy. Each product wants both operands along its own sum.
+void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
+                       const Tensor* before_gelu) const {
+  const bool row = kind_ == LinearKind::row, trains = weight_.grad.defined();
+  if (!trains && !dx.defined()) return;
+  const Float8 gradient = quantized(ctx, *ctx.temp, DType::e5m2, dy, dx.defined(), trains);
+  if (trains) {
+    const ArenaScope scope(*ctx.temp);
+    const Float8 input = saved.cols.defined()
+                             ? saved
+                             : quantized(ctx, *ctx.temp, DType::e4m3, row ? x : groups_.gather(ctx, x), false, true);
+    matmul(ctx, weight_.grad, gradient.cols, input.cols,
+           {.transpose_b = true, .accumulate = true, .a_scale = &gradient.scale, .b_scale = &input.scale});
+  }
+  if (!dx.defined()) return;
+  const Tensor part = row ? dx : groups_.partial(ctx, dx);
+  const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, weight_.value, false, true);
+  matmul(ctx, part, gradient.rows, weight.cols,
+         {.transpose_b = true, .a_scale = &gradient.scale, .b_scale = &weight.scale, .times_gelu_of = before_gelu});
   if (!row) groups_.sum(ctx, dx, part);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "layers/groups.h"
+#include "ops/float8.h"
 #include "params/spec.h"
 
 namespace trireme {
@@ -20,6 +21,7 @@ struct LinearConfig {
   int64_t pieces = 0;           // of each chunk, or of the inputs (row kind), as in Split
   std::vector<int64_t> parts;   // of the pieces, as in Split
   float init_std = 0.02F;
+  bool float8 = false;  // products of 8-bit floats: e4m3, gradients of y e5m2
 };
 
 class Linear {
@@ -30,18 +32,27 @@ class Linear {
   int64_t local_in() const { return weight_.local_shape[1]; }
   int64_t local_out() const { return weight_.local_shape[0]; }
 
+  /// What backward needs of x where products are of 8-bit floats; else nothing.
+  using Saved = Float8;
+
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
   /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
-  void forward(Ctx& ctx, Tensor y, const Tensor& x, const Tensor* before_gelu = nullptr) const;
+  /// `saved`, where not null, is filled from ctx.keep.
+  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias. Where x is the GELU of
-  /// `before_gelu` (row kind), dx is the gradient of that.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Tensor* before_gelu = nullptr) const;
+  /// `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
+                const Tensor* before_gelu = nullptr) const;
 
  private:
+  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
+                 const Tensor* before_gelu) const;
+
   Param& weight_;
   Param* bias_ = nullptr;
   LayerGroups groups_;
   LinearKind kind_;
+  bool float8_;
 };
 
 }  // namespace trireme

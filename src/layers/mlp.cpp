@@ -8,6 +8,7 @@ namespace {
 LinearConfig up_config(const MlpConfig& c) {
   LinearConfig up{
       .in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
+  up.float8 = c.float8;
   if (c.kind == MlpKind::swiglu) {
     up.out = 2 * c.intermediate;
     up.chunks = {c.intermediate, c.intermediate};
@@ -26,7 +27,8 @@ Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups&
              .out = config.hidden,
              .kind = LinearKind::row,
              .bias = config.bias,
-             .init_std = config.out_init_std},
+             .init_std = config.out_init_std,
+             .float8 = config.float8},
             groups) {}
 
 void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
@@ -41,11 +43,14 @@ void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
   const bool gelu = config_.kind != MlpKind::swiglu;
   saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
   const ArenaScope scope(*ctx.temp);
-  const Tensor act = (config_.recompute_activation ? ctx.temp : ctx.keep)->take(x.dtype, {n, down_.local_in()});
-  up_.forward(ctx, gelu ? act : saved.up, x, gelu ? &saved.up : nullptr);
+  const bool codes = config_.float8 && !config_.recompute_activation;  // instead of inputs
+  const bool keeps_act = !config_.recompute_activation && !(codes && y.defined());
+  const Tensor act = (keeps_act ? ctx.keep : ctx.temp)->take(x.dtype, {n, down_.local_in()});
+  up_.forward(ctx, gelu ? act : saved.up, x, codes ? &saved.up_input : nullptr, gelu ? &saved.up : nullptr);
   if (!gelu) swiglu_forward(ctx, act, saved.up);
-  saved.act = config_.recompute_activation ? Tensor() : act;
-  if (y.defined()) down_.forward(ctx, y, act);
+  saved.act = keeps_act ? act : Tensor();
+  saved.down_input = {};
+  if (y.defined()) down_.forward(ctx, y, act, codes ? &saved.down_input : nullptr);
 }
 
 void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const {
@@ -53,20 +58,20 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
   const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
   const Tensor* before_gelu = config_.kind == MlpKind::swiglu ? nullptr : &saved.up;
-  if (saved.act.defined()) {
-    down_.backward(ctx, dact, dy, saved.act, before_gelu);
+  if (saved.act.defined() || saved.down_input.cols.defined()) {
+    down_.backward(ctx, dact, dy, saved.act, saved.down_input, before_gelu);
   } else {
     const ArenaScope inner(*ctx.temp);
     const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
     activate(ctx, act, saved.up);
-    down_.backward(ctx, dact, dy, act, before_gelu);
+    down_.backward(ctx, dact, dy, act, {}, before_gelu);
   }
   // The gradient overwrites what was saved: nothing reads it after this.
   if (config_.kind == MlpKind::swiglu) {
     swiglu_backward(ctx, saved.up, dact, saved.up);
-    up_.backward(ctx, dx, saved.up, x);
+    up_.backward(ctx, dx, saved.up, x, saved.up_input);
   } else {
-    up_.backward(ctx, dx, dact, x);
+    up_.backward(ctx, dx, dact, x, saved.up_input);
   }
 }
 

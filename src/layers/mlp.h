@@ -13,13 +13,15 @@ struct MlpConfig {
   bool bias = false;
   float init_std = 0.02F, out_init_std = 0.02F;
   bool recompute_activation = false;  // save only the input of the activation
+  bool float8 = false;                // as in LinearConfig
 };
 
 class Mlp {
  public:
   struct Saved {
     Tensor up;   // (N, F) or (N, 2F), whole rows: input of the activation
-    Tensor act;  // (N, F): its output; undefined where it is recomputed
+    Tensor act;  // (N, F): its output; undefined where it is recomputed, or `down` holds it
+    Linear::Saved up_input, down_input;
   };
 
   /// Declares `up` (SwiGLU: gate and up in one) and `down`.
@@ -27,7 +29,7 @@ class Mlp {
 
   /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const;
-  /// dx (N, C), written. x: as in forward.
+  /// dx (N, C), written. x: as in forward; not read with float8 where the activation is saved.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const;
 
  private:

@@ -15,7 +15,8 @@ Block::Block(const ParamBuilder& params, const BlockConfig& config, const LayerG
 void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
   const ArenaScope scope(*ctx.temp);
   Saved& s = saved_[static_cast<size_t>(slot)];
-  Arena& norms = config_.recompute_norms ? *ctx.temp : *ctx.keep;
+  const bool saves_norms = !config_.recompute_norms && !config_.float8;
+  Arena& norms = saves_norms ? *ctx.keep : *ctx.temp;
 
   s.x = x.defined() ? x : in.residual;
   const Tensor y1 = norms.take(s.x.dtype, s.x.shape);
@@ -32,13 +33,13 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   if (config_.dropout > 0 && out.delta.defined())
     dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, groups_.own_rows(batch));
 
-  s.normed = config_.recompute_norms ? Tensor() : y1;
-  s.mid_normed = config_.recompute_norms ? Tensor() : y2;
+  s.normed = saves_norms ? y1 : Tensor();
+  s.mid_normed = saves_norms ? y2 : Tensor();
 }
 
-/// The saved norm output, or the same bits made again in ctx.temp.
+/// The saved norm output, the same bits made again in ctx.temp, or nothing where nobody reads it.
 Tensor Block::normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const {
-  if (saved.defined()) return saved;
+  if (!config_.recompute_norms) return saved;
   const Tensor y = ctx.temp->take(x.dtype, x.shape);
   norm.recompute(ctx, y, x);
   return y;

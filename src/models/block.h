@@ -15,6 +15,7 @@ struct BlockConfig {
   float dropout = 0;                          // of both residual branches
   uint64_t attention_site = 0, mlp_site = 0;  // their random sites
   bool recompute_norms = false;               // save the input of a norm only
+  bool float8 = false;                        // the linear layers save what they need of a norm
 };
 
 class Block final : public Unit {
@@ -27,7 +28,7 @@ class Block final : public Unit {
 
  private:
   struct Saved {
-    Tensor x, normed;        // input of the block; its norm, undefined where it is recomputed
+    Tensor x, normed;        // input of the block; its norm, undefined where it is not saved
     Tensor mid, mid_normed;  // x + attention; its norm
     Norm::Saved norm1, norm2;
     SelfAttention::Saved attention;

@@ -113,20 +113,24 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
                  .init_std = std,
                  .out_init_std = out_std,
                  .layer = static_cast<int>(layer),
-                 .site = block_site(layer, 0)};
+                 .site = block_site(layer, 0),
+                 .float8 = options.float8,
+                 .keeps_inputs = options.float8 && !cheap};
   b.mlp = {.kind = c.mlp_kind(),
            .hidden = c.hidden_size,
            .intermediate = c.intermediate_size,
            .bias = c.mlp_bias,
            .init_std = std,
            .out_init_std = out_std,
-           .recompute_activation = cheap};
+           .recompute_activation = cheap,
+           .float8 = options.float8};
   b.norm = c.norm_kind();
   b.norm_eps = static_cast<float>(c.norm_eps);
   b.dropout = static_cast<float>(c.resid_pdrop);
   b.attention_site = block_site(layer, 1);
   b.mlp_site = block_site(layer, 2);
   b.recompute_norms = cheap;
+  b.float8 = options.float8;
   return b;
 }
 

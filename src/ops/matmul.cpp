@@ -24,6 +24,19 @@ void product_and_gelu(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& 
     gelu_backward(ctx, c, c, *options.times_gelu_of);
 }
 
+void check_float8(const char* op, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  CHECK(is_float8(b.dtype) && (a.dtype == DType::e4m3 || b.dtype == DType::e4m3), op, ": a ", a.str(), " with b ",
+        b.str());
+  CHECK(!options.transpose_a && options.transpose_b && a.contiguous() && b.contiguous(), op, ": a ", a.str(), " and b ",
+        b.str(), " do not lie along the sum");
+  CHECK(c.dtype == DType::bf16 || c.dtype == DType::f32, op, ": c ", c.str(), " of 8-bit floats");
+  for (const int64_t size : {a.size(0), a.size(1), b.size(0)})
+    CHECK(size % 16 == 0, op, ": a ", a.str(), ", b ", b.str(), ", expected multiples of 16");
+  CHECK(options.a_scale != nullptr && options.b_scale != nullptr, op, ": 8-bit floats without scales");
+  check_vector(op, "a's scale", *options.a_scale, 1, DType::f32);
+  check_vector(op, "b's scale", *options.b_scale, 1, DType::f32);
+}
+
 }  // namespace
 
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
@@ -33,8 +46,13 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
   check_shape(op, "a", a, options.transpose_a ? Shape{k, m} : Shape{m, k});
   check_shape(op, "b", b, options.transpose_b ? Shape{n, k} : Shape{k, n});
   check_rows(op, "c", c);
-  check_rows(op, "a", a);
-  check_rows(op, "b", b);
+  const bool float8 = is_float8(a.dtype);
+  if (float8) {
+    check_float8(op, c, a, b, options);
+  } else {
+    check_rows(op, "a", a);
+    check_rows(op, "b", b);
+  }
   if (options.bias != nullptr) {
     CHECK(!options.accumulate, op, ": bias together with accumulate");
     check_shape(op, "bias", *options.bias, {n});
@@ -47,7 +65,7 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_shape(op, "the side of GELU", other, c.shape);
     check_rows(op, "the side of GELU", other);
     check_dtype(op, "the side of GELU", other, c.dtype);
-    if (ctx.backend != DeviceKind::cuda) return product_and_gelu(ctx, c, a, b, options);
+    if (ctx.backend != DeviceKind::cuda || float8) return product_and_gelu(ctx, c, a, b, options);
   }
   const ArenaScope scope(*ctx.temp);
   const bool on_gpu = ctx.backend == DeviceKind::cuda;

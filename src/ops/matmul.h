@@ -1,4 +1,4 @@
-// Matrix products. Storage f32, bf16 or f16 for every operand; sums in f32.
+// Matrix products. Storage f32, bf16 or f16 for every operand, or 8-bit floats with scales for both; sums in f32.
 #pragma once
 
 #include <string>
@@ -13,6 +13,10 @@ struct MatmulOptions {
   bool accumulate = false;   // c += instead of c =
   float alpha = 1;
   const Tensor* bias = nullptr;  // (N), added to every row of c; not with accumulate
+
+  // Of operands in 8-bit floats (ops/float8.h), (1) f32. a is then (M, K) and b (N, K), not both e5m2, sizes multiples
+  // of 16, and c bf16 or f32; on a GPU sums for a bf16 c keep fewer bits on the way.
+  const Tensor *a_scale = nullptr, *b_scale = nullptr;
 
   // GELU in the same pass, where the library can; at most one of the two, c's dtype, contiguous rows; not with
   // accumulate. The bits may differ from those of two ops by a rounding.

@@ -6,6 +6,7 @@
 #include "ops/cuda/basic.h"
 #include "ops/cuda/decode_attention.h"
 #include "ops/cuda/embedding.h"
+#include "ops/cuda/float8.h"
 #include "ops/cuda/loss.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/norm.h"
@@ -41,6 +42,8 @@ void scale(Ctx&, const Tensor&, float) { fail(); }
 void dropout(Ctx&, const Tensor&, const Tensor&, const DropoutArgs&) { fail(); }
 void sum_squares(Ctx&, const Tensor&, const Tensor&, std::span<const Tensor>) { fail(); }
 void find_nonfinite(Ctx&, const Tensor&, const Tensor&) { fail(); }
+
+void quantize(Ctx&, const Float8&, const Tensor&, const Tensor&) { fail(); }
 
 void embedding_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool) { fail(); }
 void embedding_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, int64_t) { fail(); }

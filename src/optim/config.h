@@ -54,10 +54,18 @@ enum class Master : uint8_t {
 };
 constexpr std::array<std::string_view, 3> kMasterNames = {"float32", "remainder", "none"};
 
+/// What the products of the blocks' linear layers multiply.
+enum class LinearDtype : uint8_t {
+  same,   // values as they are stored
+  float8  // bfloat16: values as e4m3 and gradients as e5m2, each tensor with its own scale (ops/float8.h)
+};
+constexpr std::array<std::string_view, 2> kLinearDtypeNames = {"same", "float8"};
+
 /// The loss scaling of float16 runs has the keys and defaults of DeepSpeed's "fp16" section.
 struct PrecisionConfig {
-  DType param_dtype = DType::f32;       // storage of parameters and activations; sums are always f32
-  Master master = Master::float32;      // float32 parameters have none
+  DType param_dtype = DType::f32;   // storage of parameters and activations; sums are always f32
+  Master master = Master::float32;  // float32 parameters have none
+  LinearDtype linear_dtype = LinearDtype::same;
   double loss_scale = 0;                // float16: factor on the loss; 0: found while training
   int64_t initial_scale_power = 16;     // the first factor so found is 2 to this power
   int64_t loss_scale_window = 1000;     // steps without overflow after which it is doubled

@@ -9,14 +9,16 @@
 
 namespace trireme {
 namespace {
-constexpr std::array<std::pair<DType, std::string_view>, 8> kNames{{{DType::f32, "float32"},
-                                                                    {DType::bf16, "bfloat16"},
-                                                                    {DType::f16, "float16"},
-                                                                    {DType::f64, "float64"},
-                                                                    {DType::i32, "int32"},
-                                                                    {DType::i64, "int64"},
-                                                                    {DType::u8, "uint8"},
-                                                                    {DType::u16, "uint16"}}};
+constexpr std::array<std::pair<DType, std::string_view>, 10> kNames{{{DType::f32, "float32"},
+                                                                     {DType::bf16, "bfloat16"},
+                                                                     {DType::f16, "float16"},
+                                                                     {DType::f64, "float64"},
+                                                                     {DType::i32, "int32"},
+                                                                     {DType::i64, "int64"},
+                                                                     {DType::u8, "uint8"},
+                                                                     {DType::u16, "uint16"},
+                                                                     {DType::e4m3, "float8_e4m3fn"},
+                                                                     {DType::e5m2, "float8_e5m2"}}};
 }  // namespace
 
 std::string_view dtype_name(DType t) {

@@ -7,7 +7,7 @@
 
 namespace trireme {
 
-enum class DType : uint8_t { f32, bf16, f16, f64, i32, i64, u8, u16 };
+enum class DType : uint8_t { f32, bf16, f16, f64, i32, i64, u8, u16, e4m3, e5m2 };
 
 constexpr int64_t dtype_size(DType t) {
   switch (t) {
@@ -18,7 +18,9 @@ constexpr int64_t dtype_size(DType t) {
     case DType::bf16:
     case DType::f16:
     case DType::u16: return 2;
-    case DType::u8: return 1;
+    case DType::u8:
+    case DType::e4m3:
+    case DType::e5m2: return 1;
   }
   return 0;
 }
@@ -26,6 +28,9 @@ constexpr int64_t dtype_size(DType t) {
 constexpr bool is_floating(DType t) {
   return t == DType::f32 || t == DType::bf16 || t == DType::f16 || t == DType::f64;
 }
+
+/// The 8-bit floats of tensor/float8.h: operands of products only.
+constexpr bool is_float8(DType t) { return t == DType::e4m3 || t == DType::e5m2; }
 
 /// Distance from 1 to the next larger value; 0 for integers.
 constexpr double dtype_epsilon(DType t) {

@@ -17,6 +17,11 @@ namespace {
 /// Stages of this pipeline rank: without a pipeline there is nobody to take turns with.
 int chunks(const EngineConfig& c, const Groups& groups) { return groups.pp->size() > 1 ? c.virtual_pipeline : 1; }
 
+ContextShape context_shape(const EngineConfig& c, const Groups& groups) {
+  return {c.micro_batch_size, c.sequence_length, groups.cp->rank(), groups.cp->size(),
+          c.sequence_parallel ? groups.tp->size() : 1};
+}
+
 void require_layout(const EngineConfig& c, const Groups& groups) {
   LayoutFacts facts{.parallel = {}, .model = &c.model};
   facts.parallel = {.data = groups.dp->size(),
@@ -28,6 +33,8 @@ void require_layout(const EngineConfig& c, const Groups& groups) {
                     .sequence_parallel = c.sequence_parallel};
   const std::vector<std::string> problems = layout_problems(facts);
   if (!problems.empty()) throw ConfigError(problems[0]);
+  const std::string problem = float8_problem(c.precision, context_shape(c, groups).tokens());
+  if (!problem.empty()) throw ConfigError(problem);
 }
 
 /// `device`: of the tables beside the parameters; a plan leaves them on the CPU.
@@ -37,6 +44,7 @@ Model make_model(const EngineConfig& c, const Groups& groups, Device device) {
   const RecomputeSplit recompute = c.recompute();
   options.cheap_begin = recompute.block;
   options.cheap_end = recompute.block + recompute.cheap;
+  options.float8 = c.precision.linear_dtype == LinearDtype::float8;
   options.positions = c.sequence_length;
   options.device = device;
   return build_model(c.model, LayerGroups(*groups.tp, *groups.cp, c.sequence_parallel), options);
@@ -48,11 +56,6 @@ ModelLayout make_layout(Model& model, const EngineConfig& c, const Groups& group
        StageRange::of(model.num_units(), {groups.pp->size(), chunks(c, groups)}, groups.pp->rank()))
     held.push_back(stage.held());
   return {model.params, model.num_units(), held, *groups.dp_cp, c.zero_stage};
-}
-
-ContextShape context_shape(const EngineConfig& c, const Groups& groups) {
-  return {c.micro_batch_size, c.sequence_length, groups.cp->rank(), groups.cp->size(),
-          c.sequence_parallel ? groups.tp->size() : 1};
 }
 
 /// Room for the micro-batches of a step, or for the one of an evaluation.

@@ -48,6 +48,16 @@ std::vector<std::string> layout_problems(const LayoutFacts& facts) {
   return problems;
 }
 
+std::string float8_problem(const PrecisionConfig& precision, int64_t tokens) {
+  if (precision.linear_dtype != LinearDtype::float8) return "";
+  if (precision.param_dtype != DType::bf16)
+    return cat("precision.linear_dtype: float8 is for precision.param_dtype: bfloat16 only, not ",
+               dtype_name(precision.param_dtype));
+  if (tokens % 16 == 0) return "";
+  return cat("precision.linear_dtype: float8 multiplies along the tokens of a micro-batch, 16 at a time, but ", tokens,
+             " are on a rank; choose data.micro_batch_size and data.sequence_length so that they are a multiple of 16");
+}
+
 std::string layout_rules_table() {
   std::string table = "| refused | why |\n| --- | --- |\n";
   for (const LayoutRule& rule : kRules) table += cat("| ", rule.layout, " | ", rule.reason, " |\n");

@@ -8,6 +8,7 @@
 
 #include "exec/config.h"
 #include "models/config.h"
+#include "optim/config.h"
 
 namespace trireme {
 
@@ -27,6 +28,10 @@ std::span<const LayoutRule> layout_rules();
 
 /// One message for each rule that refuses this layout; empty: it can be trained.
 std::vector<std::string> layout_problems(const LayoutFacts& facts);
+
+/// Why precision.linear_dtype=float8 cannot be, with `tokens` of a micro-batch on a rank; empty: it can, or was not
+/// asked for.
+std::string float8_problem(const PrecisionConfig& precision, int64_t tokens);
 
 /// The rules as a Markdown table.
 std::string layout_rules_table();

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "tensor/ctx.h"
+#include "tensor/float8.h"
 
 namespace trireme::testing {
 
@@ -20,12 +21,15 @@ using Doubles = std::vector<double>;
 inline double read_element(const Tensor& t, int64_t offset) {
   switch (t.dtype) {
     case DType::f32: return t.as<float>()[offset];
+    case DType::f64: return t.as<double>()[offset];
     case DType::bf16: return to_float(t.as<bf16_t>()[offset]);
     case DType::f16: return to_float(t.as<f16_t>()[offset]);
     case DType::i32: return t.as<int32_t>()[offset];
     case DType::i64: return static_cast<double>(t.as<int64_t>()[offset]);
     case DType::u8: return t.as<uint8_t>()[offset];
     case DType::u16: return t.as<uint16_t>()[offset];
+    case DType::e4m3:
+    case DType::e5m2: return float8_format(t.dtype).decode(t.as<uint8_t>()[offset]);
     default: throw Bug("no such test tensor");
   }
 }
@@ -33,12 +37,15 @@ inline double read_element(const Tensor& t, int64_t offset) {
 inline void write_element(const Tensor& t, int64_t offset, double value) {
   switch (t.dtype) {
     case DType::f32: t.as<float>()[offset] = static_cast<float>(value); break;
+    case DType::f64: t.as<double>()[offset] = value; break;
     case DType::bf16: t.as<bf16_t>()[offset] = to_bf16(static_cast<float>(value)); break;
     case DType::f16: t.as<f16_t>()[offset] = to_f16(static_cast<float>(value)); break;
     case DType::i32: t.as<int32_t>()[offset] = static_cast<int32_t>(value); break;
     case DType::i64: t.as<int64_t>()[offset] = static_cast<int64_t>(value); break;
     case DType::u8: t.as<uint8_t>()[offset] = static_cast<uint8_t>(value); break;
     case DType::u16: t.as<uint16_t>()[offset] = static_cast<uint16_t>(value); break;
+    case DType::e4m3:
+    case DType::e5m2: t.as<uint8_t>()[offset] = float8_format(t.dtype).encode(static_cast<float>(value)); break;
     default: throw Bug("no such test tensor");
   }
 }

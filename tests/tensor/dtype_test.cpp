@@ -90,7 +90,8 @@ TEST(DType, EpsilonIsTheStepAfterOne) {
 }
 
 TEST(DType, NamesReadBack) {
-  for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::i64, DType::u8, DType::u16})
+  for (const DType t : {DType::f32, DType::bf16, DType::f16, DType::f64, DType::i32, DType::i64, DType::u8, DType::u16,
+                        DType::e4m3, DType::e5m2})
     EXPECT_EQ(dtype_from_name(dtype_name(t)), t);
   try {
     dtype_from_name("bflaot16");

@@ -46,7 +46,7 @@ class CudaEngine : public ::testing::TestWithParam<bool> {
     engine.initialise();
     Run run;
     for (int s = 0; s < kSteps; ++s) {
-      const testing::TokenBatches data(c.model.vocab_size, kBatch, kLength, c.micro_batches, 0, 1,
+      const testing::TokenBatches data(c.model.vocab_size, c.micro_batch_size, kLength, c.micro_batches, 0, 1,
                                        static_cast<uint64_t>(s));
       run.losses.push_back(engine.forward_backward(data.batches, s));
       run.norms.push_back(engine.gradient_norm(data.batches, s));
@@ -87,6 +87,21 @@ TEST_P(CudaEngine, TrainsAsTheCpuDoesWithEveryRecompute) {
         if (std::abs(found[i] - values[i]) > 1e-5) ++apart;
       EXPECT_LE(apart, values.size() / 100 + 1) << name;
     }
+  }
+}
+
+TEST_P(CudaEngine, MultipliesIn8BitsAsTheCpuDoes) {
+  for (const Recompute recompute : {Recompute::none, Recompute::cheap, Recompute::block}) {
+    EngineConfig on_cpu = config(kCpu);
+    on_cpu.precision.param_dtype = DType::bf16;
+    on_cpu.precision.linear_dtype = LinearDtype::float8;
+    on_cpu.micro_batch_size = 16;  // 16 times kLength tokens; kBatch samples would be no multiple of 16
+    on_cpu.model.hidden_size = 32;
+    on_cpu.model.intermediate_size = 80;
+    on_cpu.memory.recompute = recompute;
+    EngineConfig on_gpu = on_cpu;
+    on_gpu.device = kGpu;
+    expect_alike(train(on_cpu), train(on_gpu), 5e-3);
   }
 }
 
@@ -143,7 +158,7 @@ TEST_P(CudaEngine, ARepeatedMicroBatchIsNotTakenForAnotherAtTheSamePlace) {
   Engine repeating(c, Groups::alone(single), pool), plain(c, Groups::alone(single), pool);
   plain.set_poison(true);
   for (Engine* engine : {&repeating, &plain}) engine->initialise();
-  const testing::TokenBatches equal(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+  testing::TokenBatches equal(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
   testing::TokenBatches packed(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
   const std::vector<Segment> documents = {{0, 50, 0, 50, 0, 0}, {50, 78, 50, 78, 50, 50}, {128, 128, 128, 128, 0, 0}};
   for (Batch& batch : packed.batches) batch.segments = documents;

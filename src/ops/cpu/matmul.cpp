@@ -5,6 +5,7 @@
 #include "base/numeric.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/convert.h"
+#include "ops/cpu/float8.h"
 #include "ops/cpu/skinny.h"
 
 namespace trireme::cpu {
@@ -37,7 +38,11 @@ GemmOperand operand(const Tensor& t, bool transposed, int64_t row, int64_t rows,
                     float* scratch) {
   const Block stored = transposed ? block_of(t, col, cols, row, rows) : block_of(t, row, rows, col, cols);
   if (t.dtype == DType::f32) return {static_cast<const float*>(stored.data), stored.ld, transposed};
-  load_block(scratch, stored.cols, stored);
+  if (is_float8(t.dtype))
+    load_float8(scratch, stored.cols, t.dtype, static_cast<const uint8_t*>(stored.data), stored.ld, stored.rows,
+                stored.cols);
+  else
+    load_block(scratch, stored.cols, stored);
   return {scratch, stored.cols, transposed};
 }
 
@@ -58,6 +63,12 @@ struct Tile {
   int64_t m = 0, m_end = 0, n = 0, n_end = 0;
 };
 
+/// What a sum of products is multiplied by.
+float factor_of(const MatmulOptions& options) {
+  if (options.a_scale == nullptr) return options.alpha;
+  return options.alpha * *options.a_scale->f32() * *options.b_scale->f32();
+}
+
 void run_tile(const MatmulPlan& plan, const Tile& t, const Tensor& c, const Tensor& a, const Tensor& b,
               const MatmulOptions& options, float* scratch) {
   const int64_t m = t.m_end - t.m, n = t.n_end - t.n;
@@ -73,7 +84,7 @@ void run_tile(const MatmulPlan& plan, const Tile& t, const Tensor& c, const Tens
     const int64_t panel = std::min(plan.k_panel, plan.k - k);
     const GemmOperand left = operand(a, options.transpose_a, t.m, m, k, panel, a_scratch);
     const GemmOperand right = operand(b, options.transpose_b, k, panel, t.n, n, b_scratch);
-    sgemm(m, n, panel, options.alpha, left, right, started ? 1.0F : 0.0F, sum, ldc);
+    sgemm(m, n, panel, factor_of(options), left, right, started ? 1.0F : 0.0F, sum, ldc);
     started = true;
     k += panel;
   } while (k < plan.k);
@@ -120,7 +131,7 @@ MatmulPlan plan_matmul(const Tensor& c, const Tensor& a, const Tensor& b, const 
   p.m = c.size(0);
   p.n = c.size(1);
   p.k = a.size(options.transpose_a ? 0 : 1);
-  p.skinny = p.m <= kSkinnyRows && !options.transpose_a;
+  p.skinny = p.m <= kSkinnyRows && !options.transpose_a && !is_float8(a.dtype);
   if (p.skinny) {
     p.scratch_floats = a.dtype == DType::f32 ? 0 : p.m * p.k;
     return p;

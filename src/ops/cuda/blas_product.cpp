@@ -11,6 +11,8 @@ cudaDataType_t type_of(DType dtype) {
   switch (dtype) {
     case DType::bf16: return CUDA_R_16BF;
     case DType::f16: return CUDA_R_16F;
+    case DType::e4m3: return CUDA_R_8F_E4M3;
+    case DType::e5m2: return CUDA_R_8F_E5M2;
     default: return CUDA_R_32F;
   }
 }
@@ -51,6 +53,9 @@ void set_pointers(const Prepared& p, const MatmulOptions& o) {
   if (o.bias != nullptr) set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias->data);
   if (const Tensor* side = side_of_gelu(o); side != nullptr)
     set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, side->data);
+  if (o.a_scale == nullptr) return;
+  set(p.operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, o.b_scale->data);
+  set(p.operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, o.a_scale->data);
 }
 
 }  // namespace
@@ -105,6 +110,9 @@ Prepared describe(const Call& call, bool tf32) {
     set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, pitch(*side));
     set(p.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, type_of(side->dtype));
   }
+  // Fewer bits on the way do for what is rounded to bf16; gradients of parameters are summed as exactly as can be.
+  if (is_float8(call.a.dtype) && call.c.dtype != DType::f32)
+    set(p.operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, int8_t{1});
   set_pointers(p, o);
   p.a = layout_of(call.a);
   p.b = layout_of(call.b);

@@ -119,10 +119,16 @@ Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
   const bool fuses = (!has_gelu || call.c.dtype != DType::f32) && !rounds_twice(call);
   Prepared p;
   std::vector<cublasLtMatmulAlgo_t> all;
-  if (call.a.numel() > 0 && call.a.dtype == call.b.dtype && fuses) {
+  const bool float8 = is_float8(call.a.dtype);
+  if (call.a.numel() > 0 && (call.a.dtype == call.b.dtype || float8) && fuses) {
     p = describe(call, state.tf32);
     all = candidates(call, p);
   }
+  if (float8 && all.empty())
+    throw DeviceError(cat(blas_name(), " has no product of 8-bit floats for c ", call.c.str(), ", a ", call.a.str(),
+                          ", b ", call.b.str(),
+                          " on this GPU; leave out precision.linear_dtype=float8, which wants "
+                          "compute capability 8.9 or newer"));
   p.way = all.empty() ? has_gelu ? Way::apart : Way::plain : Way::library;
   if (all.empty()) return p;
   p.algorithm = all[0];

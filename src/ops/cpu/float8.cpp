@@ -1,0 +1,62 @@
+// Plain loops: on a CPU 8-bit floats save nothing, but the program computes there what it computes on a GPU.
+#include "ops/cpu/float8.h"
+
+#include <array>
+#include <bit>
+
+#include "tensor/float8.h"
+
+namespace trireme::cpu {
+namespace {
+
+template <class F>
+void parallel_rows(Ctx& ctx, int64_t rows, F f) {
+  if (ctx.pool == nullptr)
+    f(int64_t{0}, rows, 0);
+  else
+    ctx.pool->parallel_for_dynamic(rows, 16, f);
+}
+
+/// NaN where one is there: as bits, it is the largest of all.
+float largest_magnitude(const Tensor& x) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const uint32_t magnitude = x.as<bf16_t>()[i].bits & 0x7FFFU;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return std::bit_cast<float>(largest << 16);
+}
+
+std::array<float, 256> values_of(DType dtype) {
+  std::array<float, 256> values{};
+  for (size_t code = 0; code < values.size(); ++code)
+    values[code] = float8_format(dtype).decode(static_cast<uint8_t>(code));
+  return values;
+}
+
+}  // namespace
+
+void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& x) {
+  const Float8Format format = float8_format(out.rows.defined() ? out.rows.dtype : out.cols.dtype);
+  *largest.f32() = float8_range(largest_magnitude(x));
+  *out.scale.f32() = *largest.f32() / format.limit;
+  const float factor = format.limit / *largest.f32();
+  const int64_t rows = x.size(0), cols = x.size(1);
+  parallel_rows(ctx, rows, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t c = 0; c < cols; ++c) {
+        const uint8_t code = format.encode(to_float(x.as<bf16_t>()[r * cols + c]) * factor);
+        if (out.rows.defined()) out.rows.as<uint8_t>()[r * cols + c] = code;
+        if (out.cols.defined()) out.cols.as<uint8_t>()[c * rows + r] = code;
+      }
+  });
+}
+
+void load_float8(float* to, int64_t ld, DType dtype, const uint8_t* from, int64_t from_ld, int64_t rows, int64_t cols) {
+  static const std::array<float, 256> e4m3 = values_of(DType::e4m3), e5m2 = values_of(DType::e5m2);
+  const std::array<float, 256>& values = dtype == DType::e4m3 ? e4m3 : e5m2;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < cols; ++c) to[r * ld + c] = values[from[r * from_ld + c]];
+}
+
+}  // namespace trireme::cpu

@@ -1,0 +1,11 @@
+// CUDA kernels of the 8-bit floats; the contract is in ops/float8.h.
+#pragma once
+
+#include "ops/float8.h"
+
+namespace trireme::cuda {
+
+/// `largest` (1) f32: scratch.
+void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& x);
+
+}  // namespace trireme::cuda

@@ -1,0 +1,21 @@
+// Tensors as 8-bit floats with one scale each, taken from their largest value as they are (current scaling): operands
+// of products that run twice as fast.
+#pragma once
+
+#include "tensor/ctx.h"
+
+namespace trireme {
+
+/// A matrix (R, C) in e4m3 or e5m2: value = code * scale. GPUs multiply only what is stored along the sum, so that an
+/// operand of several products is wanted both ways.
+struct Float8 {
+  Tensor rows;   // (R, C); undefined: not wanted
+  Tensor cols;   // (C, R), the same codes transposed; undefined: not wanted
+  Tensor scale;  // (1) f32
+};
+
+/// Writes `out` from x (R, C), bf16, contiguous; R and C multiples of 16. The largest magnitude becomes the format's
+/// largest value; the rest is rounded to nearest even. A NaN or Inf in x makes values NaN.
+void quantize(Ctx& ctx, const Float8& out, const Tensor& x);
+
+}  // namespace trireme
