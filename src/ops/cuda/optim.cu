@@ -118,31 +118,18 @@ __device__ void update(const AdamW& a, float decay, float factor, float& master,
   master = __fmaf_rn(master, decay, -__fdiv_rn(__fmul_rn(m, a.step), denominator));
 }
 
-/// Chance of elements that follow each other from an even position on, as nearly all do: no branches, so that the draws
-/// of a thread overlap.
-__device__ void draw_in_a_row(const Slice& s, const Place& place, RoundingBits (&bits)[kAtOnce][kPack]) {
+__device__ void draw(const Slice& s, const Place& place, RoundingBits (&bits)[kAtOnce][kPack]) {
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u) {
-    const uint64_t pair = static_cast<uint64_t>(s.positions.first + place.at(u)) / 2;
-#pragma unroll
-    for (int j = 0; j < kPack; j += 2) {
-      const Philox4 words = s.key.draw(0, pair + static_cast<uint64_t>(j / 2));
-      bits[u][j] = {words[0], words[1]};
-      bits[u][j + 1] = {words[2], words[3]};
-    }
-  }
-}
-
-__device__ void draw(const Slice& s, const Place& place, RoundingBits (&bits)[kAtOnce][kPack]) {
-  if (s.positions.width == 0 && s.positions.first % 2 == 0) return draw_in_a_row(s, place, bits);
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u)
+    Philox4 words{};
+    int64_t have = -1;
 #pragma unroll
     for (int j = 0; j < kPack; ++j) {
       const int64_t position = s.positions.of(place.at(u) + j);
-      const Philox4 words = s.key.draw(0, static_cast<uint64_t>(position / 2));
+      if (position / 2 != have) words = s.key.draw(0, static_cast<uint64_t>(have = position / 2));
       bits[u][j] = position % 2 == 0 ? RoundingBits{words[0], words[1]} : RoundingBits{words[2], words[3]};
     }
+  }
 }
 
 /// The values of a slice as they lie in memory, loaded before anything is stored.
