@@ -1,10 +1,8 @@
 // Cross-entropy, one block a row: one pass over memory for the statistics (every thread keeps a running maximum), one
-// in place for the gradient. Rows may begin at any address. Both at once take rows of packs through shared memory, two
-// of which it holds: one is worked on while the next one comes.
+// in place for the gradient. Rows may begin at any address.
 #include "ops/cuda/loss.h"
 
 #include "base/numeric.h"
-#include "ops/cuda/ahead.cuh"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/reduce.cuh"
 #include "ops/cuda/walk.cuh"
@@ -107,76 +105,6 @@ __global__ void __launch_bounds__(kRowThreads, kRowBlocks)
   write_gradient<2>(x, logits.cols, kRowThreads, s.max + log_sum, scale * weights[row], target);
 }
 
-/// Blocks walk over rows of whole packs and up to a pack's width more. A thread reads from the ring what it has copied
-/// there itself.
-template <class T>
-__global__ void __launch_bounds__(kRowThreads, 1)
-    ahead_kernel(float* loss, const __grid_constant__ Rows logits, const int32_t* targets, const float* weights,
-                 float scale) {
-  constexpr int V = kWidth<T>;
-  extern __shared__ uint4 ring[];  // two rows
-  __shared__ float slots[2][kWarp];
-  const int thread = static_cast<int>(threadIdx.x), packs = static_cast<int>(logits.cols / V);
-  const int rest = static_cast<int>(logits.cols % V);
-  const auto fetch = [&](int64_t row, int half) {
-    if (row < logits.count) {
-      const char* from = logits.row(row);
-      for (int i = thread; i < packs; i += kRowThreads) copy_ahead(&ring[half * packs + i], from + int64_t{i} * 16);
-    }
-    end_of_row();
-  };
-  int half = 0;
-  fetch(blockIdx.x, half);
-  for (int64_t row = blockIdx.x; row < logits.count; row += gridDim.x, half ^= 1) {
-    fetch(row + gridDim.x, half ^ 1);
-    auto* x = reinterpret_cast<T*>(logits.row(row));
-    const int64_t target = targets[row];
-    const float target_logit = thread == 0 && target >= 0 && target < logits.cols ? to_f32(x[target]) : 0.0F;
-    const bool has_rest = thread < rest;
-    const float last[1] = {has_rest ? to_f32(x[int64_t{packs} * V + thread]) : 0.0F};
-    wait_for_all_but(1);
-
-    const auto* here = reinterpret_cast<const Pack<T, V>*>(&ring[half * packs]);
-    Stats s;
-    if (has_rest) add_logits(s, last);
-#pragma unroll 2
-    for (int i = thread; i < packs; i += kRowThreads) {
-      float values[V];
-      unpack(here[i], values);
-      add_logits(s, values);
-    }
-    const float max = reduce_group(s.max, kRowThreads, slots[0], Maximum());
-    if (s.max != max && s.max != minus_infinity()) s.sum *= expf(s.max - max);
-    const float log_sum = logf(reduce_group(s.sum, kRowThreads, slots[1])), lse = max + log_sum;
-    if (thread == 0) loss[row] = (max - target_logit) + log_sum;
-
-    const float factor = scale * weights[row];
-    // Of V values from column `first` on; nothing of an ignored row counts, not even a NaN.
-    const auto to_gradient = [&]<int N>(float(&values)[N], int64_t first) {
-      const int64_t hit = target - first;
-#pragma unroll
-      for (int v = 0; v < N; ++v) values[v] = factor == 0 ? 0.0F : __expf(values[v] - lse) * factor;
-      if (hit < 0 || hit >= N) return;
-#pragma unroll
-      for (int v = 0; v < N; ++v)
-        if (v == hit) values[v] -= factor;
-    };
-    auto* to = reinterpret_cast<Pack<T, V>*>(x);
-#pragma unroll 2
-    for (int i = thread; i < packs; i += kRowThreads) {
-      float values[V];
-      unpack(here[i], values);
-      to_gradient(values, int64_t{i} * V);
-      to[i] = pack<T>(values);
-    }
-    if (has_rest) {
-      float values[1] = {last[0]};
-      to_gradient(values, int64_t{packs} * V + thread);
-      x[int64_t{packs} * V + thread] = from_f32<T>(values[0]);
-    }
-  }
-}
-
 __global__ void __launch_bounds__(kThreads)
     rescale_kernel(float* sum, const float* local, const float* global, int64_t n) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
@@ -250,19 +178,6 @@ void cross_entropy(Ctx& ctx, const Tensor& loss, const Tensor& logits, const Ten
                    float scale) {
   const Rows rows(logits);
   if (rows.count == 0) return;
-  const int64_t row_bytes = rows.cols * dtype_size(rows.dtype), ring_bytes = 2 * (row_bytes - row_bytes % 16);
-  const bool in_packs = reinterpret_cast<uintptr_t>(rows.base) % 16 == 0 && rows.outer_stride % 16 == 0;
-  if (in_packs && ring_bytes + 1024 <= ctx.cuda->max_shared_bytes()) {
-    const auto blocks = static_cast<int>(std::min<int64_t>(rows.count, ctx.cuda->multiprocessors()));
-    with_type(logits.dtype, [&]<class T>(Type<T>) {
-      check_cuda(cudaFuncSetAttribute(ahead_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                      static_cast<int>(ring_bytes)),
-                 "cross_entropy");
-      ahead_kernel<T><<<blocks, kRowThreads, static_cast<size_t>(ring_bytes), stream_of(ctx)>>>(
-          loss.f32(), rows, targets.i32(), weights.f32(), scale);
-    });
-    return check_launch("cross_entropy");
-  }
   // Rows that would push each other out of the L2 between the passes come one a processor: shared memory that nobody
   // uses keeps a second block away.
   const int64_t in_flight = kRowBlocks * ctx.cuda->multiprocessors() * rows.cols * dtype_size(logits.dtype);
