@@ -114,6 +114,20 @@ TEST_P(LimitedDisk, ATermSignalDuringASlowSaveEndsWithAWholeCheckpoint) {
   EXPECT_EQ(testing::difference(testing::record_of(folder("straight")), testing::record_of(folder("run"))), "");
 }
 
+TEST_P(LimitedDisk, AFolderThatIsRemovedDuringASaveCostsThatSaveOnly) {
+  finish("straight");
+  Child child(words("run"), limited(kRate));
+  ASSERT_TRUE(wait_for_save(child, folder("run"))) << child.err();
+  std::error_code gone;
+  while (std::filesystem::exists(checkpoints_folder(folder("run")))) {
+    std::filesystem::remove_all(checkpoints_folder(folder("run")), gone);
+  }
+  EXPECT_EQ(child.wait(), 0) << child.err();
+  EXPECT_NE(child.err().find("checkpoint not saved"), std::string::npos) << child.err();
+  EXPECT_TRUE(list_unfinished(folder("run")).empty());
+  EXPECT_EQ(testing::difference(testing::record_of(folder("straight")), testing::record_of(folder("run"))), "");
+}
+
 TEST_P(LimitedDisk, AQuotaCostsNoEarlierCheckpointAndTheRunGoesOnWhenThereIsRoom) {
   finish("straight");
   Child child(words("run"),
