@@ -14,26 +14,14 @@ constexpr bool continues(char byte) { return (static_cast<uint8_t>(byte) & 0xC0)
 constexpr bool leads(char byte) { return static_cast<uint8_t>(byte) >= 0xC0; }
 constexpr uint64_t bit_of(char byte) { return uint64_t{1} << (static_cast<uint8_t>(byte) & 63); }
 
-/// Whether each merge has parts that only earlier merges make.
-bool parts_come_first(const TokenizerSpec& spec) {
-  const auto rank_of = [&](size_t m) { return spec.merge_ranks.empty() ? m : size_t{spec.merge_ranks[m]}; };
-  std::vector<size_t> last_made(spec.tokens.size(), 0);  // rank + 1
-  for (size_t m = 0; m < spec.merges.size(); ++m) {
-    last_made[static_cast<size_t>(spec.merges[m].product)] = rank_of(m) + 1;
-  }
-  for (size_t m = 0; m < spec.merges.size(); ++m) {
-    const Merge& merge = spec.merges[m];
-    const size_t parts =
-        std::max(last_made[static_cast<size_t>(merge.left)], last_made[static_cast<size_t>(merge.right)]);
-    if (parts > rank_of(m)) return false;
-  }
-  return true;
+bool is_one_character(std::string_view token) {
+  return !token.empty() && static_cast<size_t>(utf8_length(token, 0)) == token.size();
 }
 
 }  // namespace
 
 CharStarts::CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone) {
-  if (spec.merges.size() < kWorthwhile || !parts_come_first(spec)) return;
+  if (spec.merges.size() < kWorthwhile) return;
   entries_.resize(kPoints);
   std::vector<int32_t> ids;
   for (uint32_t point = 0; point < kPoints; ++point) {
@@ -47,6 +35,31 @@ CharStarts::CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone)
     std::copy(ids.begin(), ids.end(), entry.ids);
   }
   for (const Merge& merge : spec.merges) guard(spec.tokens[static_cast<size_t>(merge.product)]);
+  block_late(spec);
+}
+
+/// Blocks the characters that may be a part of a merge before all merges within them are done.
+void CharStarts::block_late(const TokenizerSpec& spec) {
+  const auto rank_of = [&](size_t m) { return spec.merge_ranks.empty() ? m : size_t{spec.merge_ranks[m]}; };
+  const auto of = [](std::vector<size_t>& values, int32_t token) -> size_t& {
+    return values[static_cast<size_t>(token)];
+  };
+  std::vector<size_t> made(spec.tokens.size(), 0), within(spec.tokens.size(), 0);  // last rank + 1; and of its parts too
+  for (size_t m = 0; m < spec.merges.size(); ++m) {
+    size_t& last = of(made, spec.merges[m].product);
+    last = std::max(last, rank_of(m) + 1);
+  }
+  for (const Merge& merge : spec.merges) {
+    size_t& last = of(within, merge.product);
+    last = std::max({last, of(made, merge.product), of(made, merge.left), of(made, merge.right)});
+  }
+  for (size_t m = 0; m < spec.merges.size(); ++m) {
+    for (const int32_t part : {spec.merges[m].left, spec.merges[m].right}) {
+      const std::string& token = spec.tokens[static_cast<size_t>(part)];
+      if (of(within, part) <= rank_of(m) || !is_one_character(token)) continue;
+      if (const uint32_t point = utf8_decode(token, 0); point < kPoints) entries_[point].blocked = true;
+    }
+  }
 }
 
 /// Notes where `token`, if it begins or ends within a character and holds more than that, joins it to its neighbour.
@@ -79,6 +92,7 @@ size_t CharStarts::symbols(int32_t* ids, std::string_view piece) const {
     const CodePoint c = code_point(p, end);
     if (c.value >= kPoints) return 0;
     const Entry& entry = entries_[c.value];
+    if (entry.blocked) return 0;
     const Guard guard = entry.guarded ? guards_.find(c.value)->second : Guard{};
     if (p > begin) {
       const char before = p[-1];

@@ -1,7 +1,7 @@
 // A head start for byte-level merging: the characters of a piece, each merged by itself once and for all, are a third
 // of its bytes where it is Chinese. The result is that of starting from bytes
-//  - if each part of a merge is made by earlier merges only, as in every vocabulary that was trained: then a pair of
-//    whole characters never comes before the merges that make them, and
+//  - if no character of it may merge with a neighbour before all merges within it are done, as is so in every vocabulary
+//    that was trained; in rank files, whose merges are all ways to cut a token, it is so of nearly all characters, and
 //  - if nothing in the piece lets a part of one character merge with its neighbour. The few tokens that hold a whole
 //    and a part, like a blank with the first byte of a character, tell where that may be; such pieces start from bytes.
 #pragma once
@@ -23,7 +23,7 @@ class CharStarts {
   using MergeAlone = std::function<void(std::vector<int32_t>& out, std::string_view bytes)>;
 
   CharStarts() = default;
-  /// Stays empty where the merges are few or do not fulfil the first condition.
+  /// Stays empty where the merges are few.
   CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone);
 
   /// Writes the symbols of `piece`, at most one a byte, and returns their number; 0 where it must start from bytes.
@@ -34,6 +34,7 @@ class CharStarts {
     int32_t ids[3];
     uint8_t count;
     bool guarded;
+    bool blocked;  // the first condition does not hold
   };
   /// Bits by the low six bits of a byte.
   struct Guard {
@@ -43,6 +44,7 @@ class CharStarts {
   static constexpr uint32_t kPoints = 0x10000;
 
   void guard(std::string_view token);
+  void block_late(const TokenizerSpec& spec);
 
   std::vector<Entry> entries_;
   std::unordered_map<uint32_t, Guard> guards_;
