@@ -44,7 +44,8 @@ void CharStarts::block_late(const TokenizerSpec& spec) {
   const auto of = [](std::vector<size_t>& values, int32_t token) -> size_t& {
     return values[static_cast<size_t>(token)];
   };
-  std::vector<size_t> made(spec.tokens.size(), 0), within(spec.tokens.size(), 0);  // last rank + 1; and of its parts too
+  std::vector<size_t> made(spec.tokens.size(), 0),
+      within(spec.tokens.size(), 0);  // last rank + 1; and of its parts too
   for (size_t m = 0; m < spec.merges.size(); ++m) {
     size_t& last = of(made, spec.merges[m].product);
     last = std::max(last, rank_of(m) + 1);

@@ -1,6 +1,7 @@
 // A head start for byte-level merging: the characters of a piece, each merged by itself once and for all, are a third
 // of its bytes where it is Chinese. The result is that of starting from bytes
-//  - if no character of it may merge with a neighbour before all merges within it are done, as is so in every vocabulary
+//  - if no character of it may merge with a neighbour before all merges within it are done, as is so in every
+//  vocabulary
 //    that was trained; in rank files, whose merges are all ways to cut a token, it is so of nearly all characters, and
 //  - if nothing in the piece lets a part of one character merge with its neighbour. The few tokens that hold a whole
 //    and a part, like a blank with the first byte of a character, tell where that may be; such pieces start from bytes.

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -59,6 +61,72 @@ TEST(RankFile, KeepsAnyBytes) {
     for (int i = 0; i < 100; ++i) {
       const std::string text = testing::random_bytes(random, random() % 200);
       EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text) << name;
+    }
+  }
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t word = 0;
+    for (size_t k = 0; k < 3; ++k) word = word << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0U);
+    for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kDigits[word >> (18 - 6 * k) & 63];
+  }
+  return out;
+}
+
+/// tiktoken's rule: of neighbours that make a token, those of the lowest rank become it, the leftmost first.
+Ids merge_by_ranks(const std::map<std::string, int32_t>& ranks, const std::string& piece) {
+  if (const auto whole = ranks.find(piece); whole != ranks.end()) return {whole->second};
+  std::vector<std::string> parts;
+  for (const char c : piece) parts.emplace_back(1, c);
+  for (;;) {
+    int32_t best = INT32_MAX;
+    size_t at = 0;
+    for (size_t i = 0; i + 1 < parts.size(); ++i) {
+      const auto found = ranks.find(parts[i] + parts[i + 1]);
+      if (found != ranks.end() && found->second < best) best = found->second, at = i;
+    }
+    if (best == INT32_MAX) break;
+    parts[at] += parts[at + 1];
+    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(at) + 1);
+  }
+  Ids ids;
+  for (const std::string& part : parts) ids.push_back(ranks.at(part));
+  return ids;
+}
+
+TEST(RankFile, MatchesTheDefinitionWhateverTheOrderOfItsTokens) {
+  const std::vector<std::string> characters = {"春", "眠", "不", "覺", "曉", "é", "ы", "x"};
+  std::mt19937 random(21);
+  const auto words = [&](size_t n) {
+    std::string text;
+    for (; n > 0; --n) text += characters[random() % characters.size()];
+    return text;
+  };
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::string> tokens;
+    for (const std::string& c : characters)
+      for (size_t n = 2; n <= c.size(); ++n)
+        if (random() % 8 != 0) tokens.push_back(c.substr(0, n));
+    for (int i = 0; i < 80; ++i) tokens.push_back(words(2 + random() % 2));
+    if (round % 3 == 0) tokens.push_back(words(1) + "\xE6");
+    if (round % 2 == 0) std::shuffle(tokens.begin(), tokens.end(), random);  // else nearly as if trained
+    std::map<std::string, int32_t> ranks;
+    std::string file;
+    for (int byte = 0; byte < 256; ++byte)
+      tokens.insert(tokens.begin() + byte, std::string(1, static_cast<char>(byte)));
+    for (const std::string& token : tokens) {
+      const auto rank = static_cast<int32_t>(ranks.size());
+      if (ranks.emplace(token, rank).second) file += cat(base64(token), " ", rank, "\n");
+    }
+    TempDir folder;
+    write_file(folder.path("cl100k_base.tiktoken"), file);
+    const Tokenizer tokenizer = Tokenizer::load(folder.path());
+    for (int i = 0; i < 50; ++i) {
+      const std::string piece = words(1 + random() % 12);
+      EXPECT_EQ(tokenizer.encode(piece), merge_by_ranks(ranks, piece)) << piece << " of round " << round;
     }
   }
 }
