@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 namespace trireme {
@@ -14,13 +15,47 @@ class OrderedWork {
               FunctionRef<void(int)> write)
       : read_(read), work_(work), write_(write), slots_(static_cast<size_t>(num_slots)) {}
 
-  /// What each thread does.
+  /// What each thread that works does.
   void run(int thread) {
     for (int slot; (slot = take()) >= 0;) {
       Slot& item = slots_[static_cast<size_t>(slot)];
       if (!item.error) guard(item, [&] { work_(slot, thread); });
-      finish(item);
+      const std::lock_guard lock(mutex_);
+      item.ready = true;
+      if (&item == &front()) changed_.notify_all();
     }
+  }
+
+  /// What the thread that writes does.
+  void write_all() {
+    std::unique_lock lock(mutex_);
+    for (;; changed_.notify_all()) {
+      changed_.wait(lock, [&] { return front().ready || closed_; });
+      Slot& item = front();
+      if (!item.ready) return;
+      lock.unlock();
+      if (!item.error) guard(item, [&] { write_(static_cast<int>(&item - slots_.data())); });
+      lock.lock();
+      if (item.error) {  // nothing is written behind it
+        failed_ = true;
+        changed_.notify_all();
+        return;
+      }
+      item.ready = false;
+      ++num_written_;
+    }
+  }
+
+  /// No item comes any more.
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    changed_.notify_all();
+  }
+
+  /// The exception of the item at which it ended, when all threads have done.
+  void rethrow() {
+    if (failed_) std::rethrow_exception(front().error);
   }
 
  private:
@@ -43,7 +78,7 @@ class OrderedWork {
     std::lock_guard reading(reading_);
     {
       std::unique_lock lock(mutex_);
-      room_.wait(lock, [&] { return failed_ || num_read_ < num_written_ + slots_.size(); });
+      changed_.wait(lock, [&] { return failed_ || num_read_ < num_written_ + slots_.size(); });
       if (failed_ || ended_) return -1;
     }
     const size_t slot = num_read_ % slots_.size();
@@ -56,27 +91,7 @@ class OrderedWork {
     return static_cast<int>(slot);
   }
 
-  /// Writes this item and those behind it that are ready, unless another thread is at it or one before is not ready.
-  void finish(Slot& item) {
-    std::unique_lock lock(mutex_);
-    item.ready = true;
-    if (writing_) return;
-    writing_ = true;
-    for (Slot* front; (front = &slots_[num_written_ % slots_.size()])->ready;) {
-      lock.unlock();
-      if (!front->error) guard(*front, [&] { write_(static_cast<int>(front - slots_.data())); });
-      lock.lock();
-      if (front->error) {  // writing_ stays: nothing is written behind it
-        failed_ = true;
-        room_.notify_all();
-        std::rethrow_exception(front->error);
-      }
-      front->ready = false;
-      ++num_written_;
-      room_.notify_all();
-    }
-    writing_ = false;
-  }
+  Slot& front() { return slots_[num_written_ % slots_.size()]; }
 
   FunctionRef<bool(int)> read_;
   FunctionRef<void(int, int)> work_;
@@ -86,9 +101,9 @@ class OrderedWork {
   bool ended_ = false;   // under reading_
   size_t num_read_ = 0;  // under reading_
   std::mutex mutex_;
-  std::condition_variable room_;
-  size_t num_written_ = 0;  // under mutex_, like the flags
-  bool writing_ = false, failed_ = false;
+  std::condition_variable changed_;  // the front, or what is under mutex_:
+  size_t num_written_ = 0;
+  bool failed_ = false, closed_ = false;
 };
 
 }  // namespace
@@ -96,9 +111,13 @@ class OrderedWork {
 void ordered_work(ThreadPool& pool, int num_slots, FunctionRef<bool(int)> read, FunctionRef<void(int, int)> work,
                   FunctionRef<void(int)> write) {
   OrderedWork items(num_slots, read, work, write);
+  std::thread writer([&] { items.write_all(); });
   pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end, int thread) {
     if (begin < end) items.run(thread);
   });
+  items.close();
+  writer.join();
+  items.rethrow();
 }
 
 }  // namespace trireme

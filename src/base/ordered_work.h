@@ -1,5 +1,6 @@
-// Items through three stages on all threads: read one by one in order, worked on at once, written one by one in the
-// order of reading. What is written does not depend on the number of threads; memory is bounded by the number of slots.
+// Items through three stages: read one by one in order and worked on at once by all threads, written one by one in the
+// order of reading by a thread of its own, which mostly waits for a disk. What is written does not depend on the number
+// of threads; memory is bounded by the number of slots.
 #pragma once
 
 #include "base/thread_pool.h"
