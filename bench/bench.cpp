@@ -41,6 +41,21 @@ double cpu_seconds(const std::function<void()>& work) {
   return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
+void print_profile(CudaContext& cuda, const std::function<void()>& step) {
+  cuda_profile_start(cuda);
+  step();
+  double total = 0;
+  const std::vector<CudaSpan> spans = cuda_profile_end(cuda);
+  for (const CudaSpan& s : spans) total += s.ms;
+  std::fprintf(stderr, "%-24s %6s %9s %6s %10s %10s\n", "op", "calls", "ms", "%", "TFLOP/s", "GB/s");
+  for (const CudaSpan& s : spans) {
+    const double seconds = s.ms / static_cast<double>(s.calls) * 1e-3;
+    std::fprintf(stderr, "%-24s %6d %9.3f %6.1f %10.1f %10.0f\n", s.op.c_str(), static_cast<int>(s.calls), s.ms,
+                 100 * s.ms / total, s.flops / seconds / 1e12, s.bytes / seconds / 1e9);
+  }
+  std::fprintf(stderr, "%-24s %6s %9.3f\n", "all", "", total);
+}
+
 void put_rows(const std::vector<Json>& rows, const std::string& out) {
   std::string lines;
   for (const Json& row : rows) lines += row.dump() + "\n";

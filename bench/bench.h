@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "device/cuda.h"
 
 namespace trireme {
 
@@ -20,6 +21,9 @@ double median(std::vector<double> values);
 
 /// Seconds of the processor that `work` takes on this thread's process: a busy machine does not count.
 double cpu_seconds(const std::function<void()>& work);
+
+/// Runs `step` op by op and prints the times of its ops, the dearest first, to standard error.
+void print_profile(CudaContext& cuda, const std::function<void()>& step);
 
 /// Prints rows, one JSON line each, and appends them to `out` unless that is empty.
 void put_rows(const std::vector<Json>& rows, const std::string& out);

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <vector>
 
 #include "app/cli.h"
@@ -53,17 +52,6 @@ void fill_with_noise(ParamTable& params) {
                     count * dtype_size(type));
       }
     }
-  }
-}
-
-/// Times of the ops of one step, asked for one by one.
-void print_profile(Decoder& decoder, const std::function<void()>& step) {
-  cuda_profile_start(*decoder.cuda());
-  step();
-  for (const CudaSpan& s : cuda_profile_end(*decoder.cuda())) {
-    const double ms = s.ms / static_cast<double>(s.calls);
-    std::fprintf(stderr, "%-20s %5d calls %8.4f ms each %6.0f GB/s\n", s.op.c_str(), static_cast<int>(s.calls), ms,
-                 s.bytes / ms * 1e-6);
   }
 }
 
@@ -128,7 +116,7 @@ int run(const BenchOptions& o) {
   row["weights_gb_per_second"] = 1e-6 * static_cast<double>(bytes) / at(5);
   row["peak_memory_gib"] = static_cast<double>(before.free - cuda_memory(0).free) / 0x1p30;
   put_rows({row}, o.out);
-  if (o.profile) print_profile(decoder, step);
+  if (o.profile) print_profile(*decoder.cuda(), step);
   return kDone;
 }
 

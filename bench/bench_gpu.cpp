@@ -72,22 +72,6 @@ double causal_flops_per_token(const EngineConfig& c, int64_t parameters) {
   return 6.0 * static_cast<double>(parameters - table - input) + attention;
 }
 
-void print_profile(Engine& engine, SyntheticTraining& training) {
-  CudaContext& cuda = *engine.ctx().cuda;
-  cuda_profile_start(cuda);
-  training.step();
-  double total = 0;
-  const std::vector<CudaSpan> spans = cuda_profile_end(cuda);
-  for (const CudaSpan& s : spans) total += s.ms;
-  std::fprintf(stderr, "%-24s %6s %9s %6s %10s %10s\n", "op", "calls", "ms", "%", "TFLOP/s", "GB/s");
-  for (const CudaSpan& s : spans) {
-    const double seconds = s.ms / static_cast<double>(s.calls) * 1e-3;
-    std::fprintf(stderr, "%-24s %6d %9.3f %6.1f %10.1f %10.0f\n", s.op.c_str(), static_cast<int>(s.calls), s.ms,
-                 100 * s.ms / total, s.flops / seconds / 1e12, s.bytes / seconds / 1e9);
-  }
-  std::fprintf(stderr, "%-24s %6s %9.3f\n", "all", "", total);
-}
-
 /// Times of one program in milliseconds, and what is said of it in its row.
 struct Contestant {
   Json facts = Json::object();
@@ -126,7 +110,7 @@ void run_ours(const BenchOptions& o, Contestant& ours) {
   ours.facts["peak_memory_gib"] = static_cast<double>(before.free - after.free) / 0x1p30;
   ours.facts["loss"] = loss;
   ours.facts["gemm_tflops_of_run"] = measure_gemm_rate(engine.ctx(), config.precision.param_dtype) / 1e12;
-  if (o.profile) print_profile(engine, training);
+  if (o.profile) print_profile(*engine.ctx().cuda, [&] { training.step(); });
 }
 
 /// The times of both are sorted.

@@ -33,6 +33,15 @@ class CudaEngine : public ::testing::TestWithParam<bool> {
     c.device = device;
     return c;
   }
+  /// Sequences that go to cuDNN, bits that do not depend on when.
+  static EngineConfig cudnn_config() {
+    EngineConfig c = config(kGpu);
+    c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
+    c.model.max_position_embeddings = c.sequence_length = 128;
+    c.precision.param_dtype = DType::bf16;
+    c.deterministic = true;
+    return c;
+  }
   struct Run {
     std::vector<double> losses, norms;
     GlobalTensors weights;
@@ -121,13 +130,9 @@ TEST_P(CudaEngine, RepeatsToTheBit) {
   EXPECT_EQ(a.weights, b.weights);
 }
 
-/// Sequences that go to cuDNN, whose fast backward adds by atomics.
+/// cuDNN's fast backward adds by atomics.
 TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
-  EngineConfig c = config(kGpu);
-  c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
-  c.model.max_position_embeddings = c.sequence_length = 128;
-  c.precision.param_dtype = DType::bf16;
-  c.deterministic = true;
+  const EngineConfig c = cudnn_config();
   SingleGroup single;
   ThreadPool pool(2);
   const testing::TokenBatches data(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
@@ -148,11 +153,7 @@ TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
 
 /// Micro-batches that come alike are repeated as graphs; poison keeps an engine from that.
 TEST_P(CudaEngine, ARepeatedMicroBatchIsNotTakenForAnotherAtTheSamePlace) {
-  EngineConfig c = config(kGpu);
-  c.model = GetParam() ? testing::tiny_gpt2(0) : testing::tiny_llama(0);
-  c.model.max_position_embeddings = c.sequence_length = 128;
-  c.precision.param_dtype = DType::bf16;
-  c.deterministic = true;
+  const EngineConfig c = cudnn_config();
   SingleGroup single;
   ThreadPool pool(2);
   Engine repeating(c, Groups::alone(single), pool), plain(c, Groups::alone(single), pool);
