@@ -27,7 +27,7 @@ std::string gpu_problem(int index) {
     return cat("GPU ", index, " is a ", cuda_device_name(index),
                "; this trireme holds code for " TRIREME_CUDA_ARCHITECTURES
                " only (built with TRIREME_CUDA_ARCHITECTURES=",
-               major, minor, " it would run there, from 75 on)");
+               major, minor, " it would run there, from 80 on)");
   if (const std::string& problem = blas_library().problem(); !problem.empty())
     return cat("cuBLASLt of CUDA ", CUDART_VERSION / 1000, " is missing: ", problem,
                "; install it, or name its folder in LD_LIBRARY_PATH");
