@@ -2,7 +2,6 @@
 // the likeliest token taken each time; a JSON line.
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <vector>
 

@@ -3,7 +3,6 @@
 // of our ops.
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <span>
 
 #include "app/cli.h"

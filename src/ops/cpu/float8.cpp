@@ -4,18 +4,11 @@
 #include <array>
 #include <bit>
 
+#include "ops/cpu/rows.h"
 #include "tensor/float8.h"
 
 namespace trireme::cpu {
 namespace {
-
-template <class F>
-void parallel_rows(Ctx& ctx, int64_t rows, F f) {
-  if (ctx.pool == nullptr)
-    f(int64_t{0}, rows, 0);
-  else
-    ctx.pool->parallel_for_dynamic(rows, 16, f);
-}
 
 /// NaN where one is there: as bits, it is the largest of all.
 float largest_magnitude(const Tensor& x) {
@@ -42,7 +35,7 @@ void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& 
   *out.scale.f32() = *largest.f32() / format.limit;
   const float factor = format.limit / *largest.f32();
   const int64_t rows = x.size(0), cols = x.size(1);
-  parallel_rows(ctx, rows, [&](int64_t begin, int64_t end, int) {
+  parallel(ctx, rows, 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       for (int64_t c = 0; c < cols; ++c) {
         const uint8_t code = format.encode(to_float(x.as<bf16_t>()[r * cols + c]) * factor);
