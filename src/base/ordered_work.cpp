@@ -15,12 +15,35 @@ class OrderedWork {
               FunctionRef<void(int)> write)
       : read_(read), work_(work), write_(write), slots_(static_cast<size_t>(num_slots)) {}
 
+  /// What the thread that reads does.
+  void read_all() {
+    std::unique_lock lock(mutex_);
+    for (bool more = true; more;) {
+      changed_.wait(lock, [&] { return failed_ || num_read_ < num_written_ + slots_.size(); });
+      if (failed_) break;
+      Slot& item = slots_[num_read_ % slots_.size()];
+      lock.unlock();
+      guard(item, [&] { more = read_(slot_of(item)); });
+      const bool found = more;
+      more = more && !item.error;  // behind an item that cannot be read nothing is
+      lock.lock();
+      num_read_ += found ? 1 : 0;
+      changed_.notify_all();
+    }
+    ended_ = true;
+    changed_.notify_all();
+  }
+
   /// What each thread that works does.
-  void run(int thread) {
-    for (int slot; (slot = take()) >= 0;) {
-      Slot& item = slots_[static_cast<size_t>(slot)];
-      if (!item.error) guard(item, [&] { work_(slot, thread); });
-      const std::lock_guard lock(mutex_);
+  void work_all(int thread) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [&] { return failed_ || ended_ || num_taken_ < num_read_; });
+      if (failed_ || num_taken_ == num_read_) return;
+      Slot& item = slots_[num_taken_++ % slots_.size()];
+      lock.unlock();
+      if (!item.error) guard(item, [&] { work_(slot_of(item), thread); });
+      lock.lock();
       item.ready = true;
       if (&item == &front()) changed_.notify_all();
     }
@@ -29,28 +52,21 @@ class OrderedWork {
   /// What the thread that writes does.
   void write_all() {
     std::unique_lock lock(mutex_);
-    for (;; changed_.notify_all()) {
-      changed_.wait(lock, [&] { return front().ready || closed_; });
+    for (;;) {
+      changed_.wait(lock, [&] { return front().ready || (ended_ && num_written_ == num_read_); });
       Slot& item = front();
       if (!item.ready) return;
       lock.unlock();
-      if (!item.error) guard(item, [&] { write_(static_cast<int>(&item - slots_.data())); });
+      if (!item.error) guard(item, [&] { write_(slot_of(item)); });
       lock.lock();
-      if (item.error) {  // nothing is written behind it
-        failed_ = true;
-        changed_.notify_all();
-        return;
+      failed_ = item.error != nullptr;
+      if (!failed_) {
+        item.ready = false;
+        ++num_written_;
       }
-      item.ready = false;
-      ++num_written_;
+      changed_.notify_all();
+      if (failed_) return;  // nothing is written behind it
     }
-  }
-
-  /// No item comes any more.
-  void close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    changed_.notify_all();
   }
 
   /// The exception of the item at which it ended, when all threads have done.
@@ -73,37 +89,17 @@ class OrderedWork {
     }
   }
 
-  /// Reads the next item; its slot, or -1 where there is none.
-  int take() {
-    std::lock_guard reading(reading_);
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return failed_ || num_read_ < num_written_ + slots_.size(); });
-      if (failed_ || ended_) return -1;
-    }
-    const size_t slot = num_read_ % slots_.size();
-    Slot& item = slots_[slot];
-    bool found = true;
-    guard(item, [&] { found = read_(static_cast<int>(slot)); });
-    ended_ = !found || item.error;  // behind an item that cannot be read nothing is
-    if (!found) return -1;
-    ++num_read_;
-    return static_cast<int>(slot);
-  }
-
+  int slot_of(const Slot& item) const { return static_cast<int>(&item - slots_.data()); }
   Slot& front() { return slots_[num_written_ % slots_.size()]; }
 
   FunctionRef<bool(int)> read_;
   FunctionRef<void(int, int)> work_;
   FunctionRef<void(int)> write_;
   std::vector<Slot> slots_;
-  std::mutex reading_;
-  bool ended_ = false;   // under reading_
-  size_t num_read_ = 0;  // under reading_
-  std::mutex mutex_;
-  std::condition_variable changed_;  // the front, or what is under mutex_:
-  size_t num_written_ = 0;
-  bool failed_ = false, closed_ = false;
+  std::mutex mutex_;  // of all below, and of Slot::ready
+  std::condition_variable changed_;
+  size_t num_read_ = 0, num_taken_ = 0, num_written_ = 0;
+  bool ended_ = false, failed_ = false;
 };
 
 }  // namespace
@@ -111,11 +107,11 @@ class OrderedWork {
 void ordered_work(ThreadPool& pool, int num_slots, FunctionRef<bool(int)> read, FunctionRef<void(int, int)> work,
                   FunctionRef<void(int)> write) {
   OrderedWork items(num_slots, read, work, write);
-  std::thread writer([&] { items.write_all(); });
+  std::thread reader([&] { items.read_all(); }), writer([&] { items.write_all(); });
   pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end, int thread) {
-    if (begin < end) items.run(thread);
+    if (begin < end) items.work_all(thread);
   });
-  items.close();
+  reader.join();
   writer.join();
   items.rethrow();
 }

@@ -1,6 +1,6 @@
-// Items through three stages: read one by one in order and worked on at once by all threads, written one by one in the
-// order of reading by a thread of its own, which mostly waits for a disk. What is written does not depend on the number
-// of threads; memory is bounded by the number of slots.
+// Items through three stages: read one by one in order, worked on at once by all threads, written one by one in the
+// order of reading. Reading and writing have a thread of their own each, which mostly wait for a disk. What is written
+// does not depend on the number of threads; memory is bounded by the number of slots.
 #pragma once
 
 #include "base/thread_pool.h"

@@ -199,7 +199,8 @@ TokenFileInfo prepare(const PrepareOptions& options, EncodeFunction encode, Thre
   info.longest_document = from.longest_document;
 
   BlockReader reader(options, info, from);
-  std::vector<Block> blocks(static_cast<size_t>(2 * pool.size() + 1));  // one at hand a thread, others to be written
+  // One at hand a thread, others read ahead or to be written.
+  std::vector<Block> blocks(static_cast<size_t>(2 * pool.size() + 2));
   int64_t journaled = info.text_bytes;
   const auto block = [&](int slot) -> Block& { return blocks[static_cast<size_t>(slot)]; };
   const auto write = [&](int slot) {
