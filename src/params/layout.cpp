@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "base/numeric.h"
+#include "ops/state_codes.h"
 
 namespace trireme {
 namespace {
-constexpr int64_t kPlaceAlignment = 64;  // elements: 256 bytes in f32
-}
+/// Elements: a cut between two ranks never parts a block of 8-bit moments, so that how they round does not depend on
+/// it.
+constexpr int64_t kPlaceAlignment = kCodeBlock;
+}  // namespace
 
 ModelLayout::ModelLayout(ParamTable& table, int num_units, const std::vector<UnitRange>& held, const Group& replicas,
                          int stage)

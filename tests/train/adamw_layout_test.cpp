@@ -28,6 +28,7 @@ Values updated(const Mesh& mesh, int zero_stage, Master master, Moments moments)
     builder.add({.name = "columns", .shape = {6, 34}, .split = {.dim = 1}, .decay = true});
     builder.add({.name = "bias", .shape = {18}, .split = {.dim = 0}});
     builder.add({.name = "whole", .shape = {301}});
+    builder.add({.name = "large", .shape = {40, 50}});
     const ModelLayout layout(table, 1, {{0, 1}}, *groups.dp_cp, zero_stage);
     ParamStore params(table, layout, DType::bf16, kCpu, *groups.dp_cp);
     GradStore grads(table, layout, kCpu, groups);
@@ -75,6 +76,17 @@ TEST(AdamWLayouts, HoldTheSameBits) {
             << kMasterNames[static_cast<size_t>(master)] << " master, " << kMomentsNames[static_cast<size_t>(moments)]
             << " moments, data " << mesh.dp << ", tensor " << mesh.tp << ", ZeRO " << zero_stage;
     }
+  }
+}
+
+TEST(AdamWLayouts, EightBitsRoundAlikeWhereverDataRanksCutAParameter) {
+  for (const Master master : {Master::float32, Master::none}) {
+    const Values one = updated({}, 0, master, Moments::eight_bit);
+    const std::pair<Mesh, int> layouts[] = {{{.dp = 2}, 1}, {{.dp = 3}, 3}, {{.dp = 5}, 2}, {{.dp = 2, .cp = 2}, 3}};
+    for (const auto& [mesh, zero_stage] : layouts)
+      EXPECT_EQ(updated(mesh, zero_stage, master, Moments::eight_bit), one)
+          << kMasterNames[static_cast<size_t>(master)] << " master, data " << mesh.dp << ", context " << mesh.cp
+          << ", ZeRO " << zero_stage;
   }
 }
 
