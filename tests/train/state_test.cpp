@@ -335,7 +335,7 @@ TEST(BackgroundSave, AFailureShowsWhenTheSaveIsAskedFor) {
 }
 
 TEST(BackgroundSave, TrainingStallsForOneCopyOfTheState) {
-  if (std::getenv("TRIREME_LONG") == nullptr) GTEST_SKIP() << "measures time; runs with TRIREME_LONG=1";
+  const double most = std::getenv("TRIREME_LONG") == nullptr ? 4 : 1.1;  // copies; where others run beside it, more
   const TempDir dir;
   run_local_ranks({}, [&](int, const Groups& groups) {
     Rank r(wide_llama(), {"one rank"}, groups);
@@ -356,7 +356,7 @@ TEST(BackgroundSave, TrainingStallsForOneCopyOfTheState) {
     }
     std::printf("  state of %.1f MB: copied in %.2f ms, training stalled %.2f ms\n", static_cast<double>(bytes) / 1e6,
                 copy * 1e3, stall * 1e3);
-    EXPECT_LT(stall, 1.1 * copy + 5e-4);  // and what a thread's start takes
+    EXPECT_LT(stall, most * copy + 5e-4);  // and what a thread's start takes
   });
 }
 
