@@ -68,19 +68,10 @@ struct Rank {
     config.seed = 5;
     engine.emplace(config, groups, pool);
   }
-  testing::TokenBatches batches(uint64_t seed) const {
-    return {engine->config().model.vocab_size,
-            kSamples,
-            kLength,
-            engine->config().micro_batches,
-            groups.dp->rank(),
-            groups.dp->size(),
-            seed};
-  }
-  double next_loss() { return engine->forward_backward(batches(99).batches, 1); }
+  double next_loss() { return engine->forward_backward(testing::step_data(engine->config(), groups, 99).batches, 1); }
   /// Another state for each seed, so that nothing can be left from the one loaded before.
   void train(uint64_t seed) {
-    const testing::TokenBatches data = batches(seed);
+    const testing::TokenBatches data = testing::step_data(engine->config(), groups, seed);
     engine->train(data.batches, 0, 1e-2);
   }
   SavedCheckpoint save(const std::string& folder) {

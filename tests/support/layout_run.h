@@ -65,6 +65,35 @@ struct BatchShape {
   int64_t samples = 2, length = 12;
 };
 
+/// `micro_batches`: of all data ranks together.
+inline EngineConfig engine_config(const ModelConfig& model, const Layout& layout, int micro_batches,
+                                  const BatchShape& shape) {
+  EngineConfig config;
+  config.model = model;
+  config.memory.recompute = layout.recompute;
+  config.split = layout.split;
+  config.precision.param_dtype = layout.dtype;
+  config.zero_stage = layout.zero_stage;
+  config.sequence_parallel = layout.sequence_parallel;
+  config.virtual_pipeline = layout.virtual_pipeline;
+  config.micro_batch_size = shape.samples;
+  config.sequence_length = shape.length;
+  config.micro_batches = micro_batches / layout.mesh.dp;
+  config.seed = 5;
+  return config;
+}
+
+/// A step's batches for a data rank's engine.
+inline TokenBatches step_data(const EngineConfig& config, const Groups& groups, uint64_t seed) {
+  return {config.model.vocab_size,
+          config.micro_batch_size,
+          config.sequence_length,
+          config.micro_batches,
+          groups.dp->rank(),
+          groups.dp->size(),
+          seed};
+}
+
 /// A training to compare: its model, layout, micro-batches of all data ranks together, and what goes wrong in it.
 struct LayoutTask {
   const ModelConfig& model;
@@ -83,25 +112,13 @@ inline void train_rank(Outcome& out, std::mutex& mutex, const LayoutTask& task, 
   groups.dp_cp = &replicas;
   groups.cp = &cp;
   ThreadPool pool(1);
-  EngineConfig config;
-  config.model = model;
-  config.memory.recompute = layout.recompute;
-  config.split = layout.split;
-  config.precision.param_dtype = layout.dtype;
-  config.zero_stage = layout.zero_stage;
-  config.sequence_parallel = layout.sequence_parallel;
-  config.virtual_pipeline = layout.virtual_pipeline;
-  config.micro_batch_size = shape.samples;
-  config.sequence_length = shape.length;
-  config.micro_batches = micro_batches / layout.mesh.dp;
-  config.seed = 5;
+  EngineConfig config = engine_config(model, layout, micro_batches, shape);
   config.optimizer.clip_grad_norm = 0.5;
   Engine engine(config, groups, pool);
   engine.set_poison(true);
   initialise(engine, tp, defect.biases_on_every_rank, pool);
   for (int step = 0; step < 2; ++step) {
-    TokenBatches data(model.vocab_size, shape.samples, shape.length, config.micro_batches, groups.dp->rank(),
-                      groups.dp->size(), 7 + static_cast<uint64_t>(step));
+    TokenBatches data = step_data(config, groups, 7 + static_cast<uint64_t>(step));
     if (defect.loses_micro_batch) data.batches[1] = data.batches[0];
     const double loss = engine.forward_backward(data.batches, step);
     const double norm = engine.gradient_norm(data.batches, step);

@@ -42,24 +42,14 @@ const Way kWays[] = {{Master::float32, Moments::float32, DType::f32},
 struct Rank {
   Rank(const ModelConfig& model, const Way& way, const Layout& layout, const Groups& g, Device device = kCpu)
       : groups(g) {
-    EngineConfig c;
-    c.model = model;
+    EngineConfig c = testing::engine_config(model, layout, 4, {.length = 8});
     c.precision = {.param_dtype = way.params, .master = way.master};
     c.optimizer.moments = way.moments;
-    c.zero_stage = layout.zero_stage;
-    c.virtual_pipeline = layout.virtual_pipeline;
-    c.sequence_parallel = layout.sequence_parallel;
-    c.micro_batch_size = 2;
-    c.sequence_length = 8;
-    c.micro_batches = 4 / layout.mesh.dp;
-    c.seed = 5;
     c.device = device;
     engine.emplace(c, groups, pool);
   }
   double step(int64_t step) {
-    const EngineConfig& c = engine->config();
-    const testing::TokenBatches data(c.model.vocab_size, 2, 8, c.micro_batches, groups.dp->rank(), groups.dp->size(),
-                                     static_cast<uint64_t>(step) % 4);
+    const testing::TokenBatches data = testing::step_data(engine->config(), groups, static_cast<uint64_t>(step) % 4);
     return engine->train(data.batches, step, 3e-3).loss;
   }
   SavedCheckpoint save(const std::string& folder) {

@@ -15,19 +15,9 @@ namespace {
 
 using testing::Layout;
 
-constexpr int64_t kSamples = 2, kLength = 8;
-constexpr int kMicroBatches = 4;  // of all data ranks together
-
 EngineConfig float16(const ModelConfig& model, const Layout& layout = {"one rank"}) {
-  EngineConfig c;
-  c.model = model;
+  EngineConfig c = testing::engine_config(model, layout, 4, {.length = 8});
   c.precision.param_dtype = DType::f16;
-  c.zero_stage = layout.zero_stage;
-  c.sequence_parallel = layout.sequence_parallel;
-  c.virtual_pipeline = layout.virtual_pipeline;
-  c.micro_batch_size = kSamples;
-  c.sequence_length = kLength;
-  c.micro_batches = kMicroBatches / layout.mesh.dp;
   c.seed = 3;
   return c;
 }
@@ -35,8 +25,7 @@ EngineConfig float16(const ModelConfig& model, const Layout& layout = {"one rank
 /// One rank's engine on the same batch again and again.
 struct Rank {
   Rank(const EngineConfig& config, const Groups& groups)
-      : engine(config, groups, pool),
-        data(config.model.vocab_size, kSamples, kLength, config.micro_batches, groups.dp->rank(), groups.dp->size()) {
+      : engine(config, groups, pool), data(testing::step_data(config, groups, 7)) {
     engine.initialise();
   }
   /// Whether the weights were updated.

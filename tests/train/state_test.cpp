@@ -22,9 +22,6 @@ namespace {
 
 using testing::Layout, testing::TempDir;
 
-constexpr int64_t kSamples = 2, kLength = 8;
-constexpr int kMicroBatches = 4;  // of all data ranks together
-
 const Layout kLayouts[] = {
     {"one rank"},
     {"tensor=2, pipeline=2", {.pp = 2, .tp = 2}},
@@ -41,22 +38,12 @@ const Layout kLayouts[] = {
 /// One rank's engine in a layout.
 struct Rank {
   Rank(const ModelConfig& model, const Layout& layout, const Groups& g, DType dtype = DType::f32) : groups(g) {
-    EngineConfig config;
-    config.model = model;
+    EngineConfig config = testing::engine_config(model, layout, 4, {.length = 8});
     config.precision.param_dtype = dtype;
-    config.zero_stage = layout.zero_stage;
-    config.sequence_parallel = layout.sequence_parallel;
-    config.virtual_pipeline = layout.virtual_pipeline;
-    config.micro_batch_size = kSamples;
-    config.sequence_length = kLength;
-    config.micro_batches = kMicroBatches / layout.mesh.dp;
-    config.seed = 5;
     engine.emplace(config, groups, pool);
   }
   double step(int64_t step) {
-    const testing::TokenBatches data(engine->config().model.vocab_size, kSamples, kLength,
-                                     engine->config().micro_batches, groups.dp->rank(), groups.dp->size(),
-                                     static_cast<uint64_t>(step));
+    const testing::TokenBatches data = testing::step_data(engine->config(), groups, static_cast<uint64_t>(step));
     return engine->train(data.batches, step, 1e-2).loss;
   }
   RankState state() {
