@@ -147,12 +147,13 @@ void attention_backward(Ctx& ctx, const AttentionGradients& g, const AttentionAr
   const Backward backward(ctx, g, args);
   const int64_t heads = g.k.size(1), floats = attention_backward_floats(g.q, g.k);
   const double flops = 10.0 * static_cast<double>(visible_pairs(args) * g.q.size(1) * g.q.size(2));
-  parallel_items(ctx, static_cast<int64_t>(args.segments.size()) * heads, flops,
-                 [&](int64_t begin, int64_t end, int thread) {
-                   for (int64_t i = begin; i < end; ++i)
-                     backward.run(args.segments[static_cast<size_t>(i / heads)], i % heads,
-                                  Scratch(scratch + thread * floats, g.q, g.k));
-                 });
+  const int64_t items = static_cast<int64_t>(args.segments.size()) * heads;
+  const auto run = [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t i = begin; i < end; ++i)
+      backward.run(args.segments[static_cast<size_t>(i / heads)], i % heads,
+                   Scratch(scratch + thread * floats, g.q, g.k));
+  };
+  parallel_dynamic(ctx, items, 1, run, flops < kSerialFlops);
 }
 
 }  // namespace trireme::cpu

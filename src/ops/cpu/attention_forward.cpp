@@ -171,9 +171,10 @@ void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tenso
   const Forward forward(ctx, o, lse, q, k, v, args);
   const int64_t floats = attention_forward_floats(q, k);
   const double flops = 4.0 * static_cast<double>(visible_pairs(args) * q.size(1) * q.size(2));
-  parallel_items(ctx, forward.num_items(), flops, [&](int64_t begin, int64_t end, int thread) {
+  const auto run = [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) forward.run(forward.item(i), Scratch(scratch + thread * floats, q, k));
-  });
+  };
+  parallel_dynamic(ctx, forward.num_items(), 1, run, flops < kSerialFlops);
 }
 
 }  // namespace trireme::cpu

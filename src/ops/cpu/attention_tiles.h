@@ -8,6 +8,7 @@
 #include "ops/attention_geometry.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/convert.h"
+#include "ops/cpu/rows.h"
 
 namespace trireme::cpu {
 
@@ -59,14 +60,7 @@ class ScratchCutter {
   int64_t used_ = 0;
 };
 
-/// Runs f(begin, end, thread) over items; small work stays on this thread.
-template <class F>
-void parallel_items(Ctx& ctx, int64_t items, double flops, F f) {
-  constexpr double kSerialFlops = 5e5;
-  if (ctx.pool == nullptr || flops < kSerialFlops)
-    f(int64_t{0}, items, 0);
-  else
-    ctx.pool->parallel_for_dynamic(items, 1, f);
-}
+/// Work below which attention stays on one thread.
+constexpr double kSerialFlops = 5e5;
 
 }  // namespace trireme::cpu

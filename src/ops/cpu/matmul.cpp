@@ -6,6 +6,7 @@
 #include "ops/cpu/blas.h"
 #include "ops/cpu/convert.h"
 #include "ops/cpu/float8.h"
+#include "ops/cpu/rows.h"
 #include "ops/cpu/skinny.h"
 
 namespace trireme::cpu {
@@ -116,14 +117,6 @@ void run_skinny(const MatmulPlan& plan, int64_t begin, int64_t end, const Tensor
   }
 }
 
-template <class F>
-void parallel_tiles(Ctx& ctx, int64_t n, int64_t grain, F f) {
-  if (ctx.pool == nullptr)
-    f(int64_t{0}, n, 0);
-  else
-    ctx.pool->parallel_for_dynamic(n, grain, f);
-}
-
 }  // namespace
 
 MatmulPlan plan_matmul(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options, int threads) {
@@ -165,12 +158,12 @@ void matmul(Ctx& ctx, const MatmulPlan& plan, const Tensor& c, const Tensor& a, 
     const int64_t lda = direct ? rows.ld : plan.k;
     const int64_t parts = static_cast<int64_t>(static_cast<double>(plan.m) * plan.n * plan.k / 2e5) + 1;
     const int64_t grain = std::max(kSkinnyColumns, round_up(plan.n / parts, kSkinnyColumns));
-    parallel_tiles(ctx, plan.n, grain,
-                   [&](int64_t begin, int64_t end, int) { run_skinny(plan, begin, end, c, b, options, left, lda); });
+    parallel_dynamic(ctx, plan.n, grain,
+                     [&](int64_t begin, int64_t end, int) { run_skinny(plan, begin, end, c, b, options, left, lda); });
     return;
   }
   const int64_t floats = plan.a_floats + plan.b_floats + plan.c_floats;
-  parallel_tiles(ctx, plan.m_parts * plan.n_parts, 1, [&](int64_t begin, int64_t end, int thread) {
+  parallel_dynamic(ctx, plan.m_parts * plan.n_parts, 1, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t im = i % plan.m_parts, in = i / plan.m_parts;
       const Tile tile{cut(plan.m, plan.m_parts, im), cut(plan.m, plan.m_parts, im + 1), cut(plan.n, plan.n_parts, in),

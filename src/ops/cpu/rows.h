@@ -48,6 +48,15 @@ void parallel(const Ctx& ctx, int64_t n, int64_t grain, F f) {
     ctx.pool->parallel_for(n, grain, [&f](int64_t begin, int64_t end, int) { f(begin, end); });
 }
 
+/// f(begin, end, thread) on parts of [0, n) as threads become free; `serial`: on the whole, on this thread.
+template <class F>
+void parallel_dynamic(const Ctx& ctx, int64_t n, int64_t grain, F f, bool serial = false) {
+  if (ctx.pool == nullptr || serial)
+    f(int64_t{0}, n, 0);
+  else
+    ctx.pool->parallel_for_dynamic(n, grain, f);
+}
+
 /// The grain of a loop over items of `elements` each.
 inline int64_t grain_of(int64_t elements) {
   return std::max<int64_t>(1, kSerialElements / std::max<int64_t>(elements, 1));
