@@ -64,6 +64,8 @@ Bpe::Bpe(const TokenizerSpec& spec)
       byte_fallback_(spec.model.byte_fallback),
       fuse_unk_(spec.model.fuse_unk),
       unk_(spec.model.unk),
+      prefix_(spec.model.prefix),
+      suffix_(spec.model.suffix),
       merges_(spec.merges, spec.merge_ranks),
       vocabulary_(byte_level_ ? 0 : spec.tokens.size()),
       unreachable_(0) {
@@ -114,7 +116,7 @@ void Bpe::apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& s
 
 void Bpe::merge(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {
   if (piece.size() <= kShortPiece && !byte_links_.empty()) return apply_bytes(out, piece);
-  if (scratch.ids.size() < piece.size()) scratch.ids.resize(std::max(piece.size(), kShortPiece));
+  if (byte_level_ && scratch.ids.size() < piece.size()) scratch.ids.resize(std::max(piece.size(), kShortPiece));
   const size_t n = byte_level_ ? byte_symbols(scratch.ids, piece) : character_symbols(scratch.ids, piece);
   if (n <= kShortPiece) {
     apply_short(out, n, scratch);
@@ -136,23 +138,39 @@ size_t Bpe::byte_symbols(std::vector<int32_t>& ids, std::string_view piece) cons
   return n;
 }
 
+/// Unknown characters wait until a known one follows, as they do in Hugging Face's tokenizers; so the bytes of others
+/// come before them.
 size_t Bpe::character_symbols(std::vector<int32_t>& ids, std::string_view piece) const {
-  size_t n = 0;
-  for (const char *p = piece.data(), *end = p + piece.size(); p < end;) {
-    const std::string_view character(p, code_point(p, end).length);
-    p += character.size();
-    if (const int32_t id = vocabulary_.find(character); id >= 0) {
-      ids[n++] = id;
-      continue;
-    }
-    const auto byte_id = [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
-    if (byte_fallback_ && std::all_of(character.begin(), character.end(), [&](char b) { return byte_id(b) >= 0; })) {
-      for (const char byte : character) ids[n++] = byte_id(byte);
-    } else if (unk_ >= 0 && !(fuse_unk_ && n > 0 && ids[n - 1] == unk_)) {
-      ids[n++] = unk_;
+  const bool plain = prefix_.empty() && suffix_.empty();
+  std::string spelled;
+  bool unknown = false;
+  ids.clear();
+  for (const char *begin = piece.data(), *p = begin, *end = p + piece.size(); p < end;) {
+    std::string_view symbol(p, code_point(p, end).length);
+    const bool first = p == begin, last = p + symbol.size() == end;
+    p += symbol.size();
+    if (!plain) symbol = spelled.assign(first ? "" : prefix_).append(symbol).append(last ? suffix_ : "");
+    if (const int32_t id = vocabulary_.find(symbol); id >= 0) {
+      if (unknown) ids.push_back(unk_);
+      unknown = false;
+      ids.push_back(id);
+    } else if (!append_fallback(ids, symbol) && unk_ >= 0) {
+      if (unknown && !fuse_unk_) ids.push_back(unk_);
+      unknown = true;
     }
   }
-  return n;
+  if (unknown) ids.push_back(unk_);
+  return ids.size();
+}
+
+/// Appends the tokens of the bytes of `symbol`, if all have one.
+bool Bpe::append_fallback(std::vector<int32_t>& ids, std::string_view symbol) const {
+  const auto byte_id = [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
+  if (!byte_fallback_ || !std::all_of(symbol.begin(), symbol.end(), [&](char b) { return byte_id(b) >= 0; })) {
+    return false;
+  }
+  for (const char byte : symbol) ids.push_back(byte_id(byte));
+  return true;
 }
 
 void Bpe::apply_bytes(std::vector<int32_t>& out, std::string_view piece) const {

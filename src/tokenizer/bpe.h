@@ -101,6 +101,7 @@ class Bpe {
   void add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<int32_t>& special);
   size_t byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
   size_t character_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
+  bool append_fallback(std::vector<int32_t>& ids, std::string_view symbol) const;
   void apply_bytes(std::vector<int32_t>& out, std::string_view piece) const;
   void apply_short(std::vector<int32_t>& out, size_t n, BpeScratch& scratch) const;
   void merge_short(std::vector<int32_t>& out, int32_t* ids, Link* links, size_t n) const;
@@ -108,6 +109,7 @@ class Bpe {
 
   bool byte_level_, byte_fallback_, fuse_unk_;
   int32_t unk_;
+  std::string prefix_, suffix_;
   std::array<int32_t, 256>
       byte_ids_{};  // of single bytes, or where symbols are characters of <0x00> to <0xFF>; -1: none
   MergeTable merges_;

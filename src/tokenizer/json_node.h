@@ -48,6 +48,10 @@ class JsonNode {
     node.require(Json::Kind::boolean);
     return node.json_->as_bool();
   }
+  bool required_flag(std::string_view key) const {
+    at(key).require(Json::Kind::boolean);
+    return flag(key, false);
+  }
   int64_t integer() const {
     require(Json::Kind::integer);
     return json_->as_integer();

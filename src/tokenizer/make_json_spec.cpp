@@ -126,6 +126,8 @@ class Vocabulary {
   std::vector<std::string> spellings_;
 };
 
+bool continues_character(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
+
 /// "left right", or in newer files ["left", "right"].
 std::pair<std::string, std::string> read_merge(const JsonNode& node) {
   if (node.json().is_array()) {
@@ -138,7 +140,8 @@ std::pair<std::string, std::string> read_merge(const JsonNode& node) {
   node.refuse(cat("is no merge of two tokens: ", node.json().dump().substr(0, 80)));
 }
 
-std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids) {
+/// `prefix`: bytes of the prefix that the right part of a merge loses.
+std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids, size_t prefix) {
   merges.require(Json::Kind::array);
   std::vector<Merge> out;
   std::unordered_set<uint64_t> seen;
@@ -151,8 +154,11 @@ std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids) {
       if (found != ids.end()) return found->second;
       node.refuse(cat(what, " '", token.substr(0, 60), "' is not in the vocabulary"));
     };
+    if (prefix > right.size() || (prefix < right.size() && continues_character(right[prefix]))) {
+      node.refuse(cat("has the right part '", right.substr(0, 60), "', which has no continuing_subword_prefix"));
+    }
     const Merge merge{id_of(left, "is a merge whose left part"), id_of(right, "is a merge whose right part"),
-                      id_of(left + right, "is a merge whose result")};
+                      id_of(left + right.substr(prefix), "is a merge whose result")};
     if (!seen.insert(static_cast<uint64_t>(merge.left) << 32 | static_cast<uint64_t>(merge.right)).second) {
       node.refuse(cat("merges '", left, "' and '", right, "' a second time"));
     }
@@ -162,7 +168,6 @@ std::vector<Merge> read_merges(const JsonNode& merges, const Ids& ids) {
 }
 
 void read_unigram(ModelRules& rules, const JsonNode& model, Vocabulary& vocabulary) {
-  if (rules.byte_level) model.refuse("is a unigram model behind a ByteLevel, which is not supported");
   rules.byte_fallback = model.flag("byte_fallback", false);
   rules.scores = vocabulary.take_scores();
   const JsonNode unk = model.at("unk_id");
@@ -177,9 +182,8 @@ void read_bpe(ModelRules& rules, const JsonNode& model, const Ids& ids) {
   if (model.has("dropout") && model.at("dropout").json().as_real() != 0) {
     model.at("dropout").refuse("is not 0, which would make the ids random; expected null");
   }
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (model.has(key) && !model.text(key).empty()) model.at(key).refuse("is not empty, which is not supported");
-  }
+  if (model.has("continuing_subword_prefix")) rules.prefix = short_text(model.at("continuing_subword_prefix"));
+  if (model.has("end_of_word_suffix")) rules.suffix = short_text(model.at("end_of_word_suffix"));
   rules.byte_fallback = model.flag("byte_fallback", false);
   rules.fuse_unk = model.flag("fuse_unk", false);
   rules.ignore_merges = model.flag("ignore_merges", false);
@@ -208,13 +212,19 @@ void merge_side(SpecialTokens& added, const SpecialTokens& side) {
   added.roles = side.roles;
 }
 
+/// Bytes are symbols where no more is asked of them than that; else their spellings are, and pieces are spelled out.
+void choose_symbols(TokenizerSpec& spec, bool bytes_suffice, bool spelled) {
+  ModelRules& model = spec.model;
+  model.byte_level = bytes_suffice && !model.byte_fallback && model.prefix.empty() && model.suffix.empty();
+  if (spelled && !model.byte_level) spec.pieces.push_back({PieceRule::Kind::spell});
+}
+
 /// `added` holds the texts of added tokens by id.
 void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::map<int32_t, std::string>& added,
-                  const JsonNode& decoder) {
-  const std::vector<std::string>& spellings = vocabulary.spellings();
+                  const std::vector<DecodeStep>& decoder) {
+  std::vector<std::string> spellings = vocabulary.spellings();
   spec.tokens.resize(spellings.size());
   if (spec.model.byte_level) {
-    require_byte_level_decoder(decoder);
     for (size_t id = 0; id < spellings.size(); ++id) {
       // A token with a character that stands for no byte stands for itself.
       if (unspell_bytes(spec.tokens[id], spellings[id]) != std::string_view::npos) spec.tokens[id] = spellings[id];
@@ -222,19 +232,10 @@ void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::
     for (const auto& [id, text] : added) spec.tokens[static_cast<size_t>(id)] = text;
     return;
   }
-  TokenDecoder rules(decoder);
-  rules.set_ends(spec.decode);
-  for (size_t id = 0; id < spellings.size(); ++id) {
-    const auto as_added = added.find(static_cast<int32_t>(id));
-    const std::string& spelling = as_added == added.end() ? spellings[id] : as_added->second;
-    if (spelling.empty()) continue;
-    spec.tokens[id] = rules.apply(spelling, false);
-    if (!rules.first_differs()) continue;
-    std::string first = rules.apply(spelling, true);
-    if (first != spec.tokens[id]) spec.decode.first.emplace(static_cast<int32_t>(id), std::move(first));
-  }
+  for (const auto& [id, text] : added) spellings[static_cast<size_t>(id)] = text;
   spec.model.spellings.resize(spellings.size());
   for (const auto& [spelling, id] : vocabulary.ids()) spec.model.spellings[static_cast<size_t>(id)] = spelling;
+  set_decoder(spec, decoder, std::move(spellings));
 }
 
 void check_template(const std::vector<int32_t>& ids, size_t size) {
@@ -253,7 +254,6 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   spec.normalizer = read_normalizer(part(root, "normalizer"));
   PieceRules pieces = read_pre_tokenizer(part(root, "pre_tokenizer"));
   spec.pieces = std::move(pieces.rules);
-  spec.model.byte_level = pieces.byte_level;
   const JsonNode model = root.at("model");
   const bool unigram = model.has("type") ? model.type() == "Unigram" : model.at("vocab").json().is_array();
   if (model.has("type") && !unigram && model.type() != "BPE") model.refuse_type("BPE, Unigram");
@@ -266,8 +266,10 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
     read_unigram(spec.model, model, vocabulary);
   } else {
     read_bpe(spec.model, model, vocabulary.ids());
-    spec.merges = read_merges(model.at("merges"), vocabulary.ids());
+    spec.merges = read_merges(model.at("merges"), vocabulary.ids(), spec.model.prefix.size());
   }
+  const std::vector<DecodeStep> decoder = read_decoder(part(root, "decoder"));
+  choose_symbols(spec, pieces.byte_level && !unigram && is_byte_level_decoder(decoder), pieces.byte_level);
   std::map<int32_t, std::string> added_texts;
   const Normalizer normalizer(spec.normalizer);
   RegexScratch scratch;
@@ -283,7 +285,7 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   }
   std::sort(spec.special.begin(), spec.special.end());
   std::sort(spec.added.begin(), spec.added.end(), [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
-  spell_tokens(spec, vocabulary, added_texts, part(root, "decoder"));
+  spell_tokens(spec, vocabulary, added_texts, decoder);
 
   Template ends = read_post_processor(part(root, "post_processor"));
   check_template(ends.before, spec.tokens.size());

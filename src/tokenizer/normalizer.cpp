@@ -1,7 +1,9 @@
 #include "tokenizer/normalizer.h"
 
 #include "base/error.h"
+#include "tokenizer/alphabet.h"
 #include "tokenizer/normalize.h"
+#include "tokenizer/rewrite_characters.h"
 
 namespace trireme {
 namespace {
@@ -83,6 +85,11 @@ std::string Normalizer::run(const Step& step, std::string_view text, size_t limi
     case Kind::strip: return std::string(strip_white(text, rule.left, rule.right));
     case Kind::strip_accents: return strip_accents(text, kData);
     case Kind::prepend: return rule.content + std::string(text);
+    case Kind::bert_clean: return bert_clean(text);
+    case Kind::bert_ideographs: return space_ideographs(text);
+    case Kind::bert_accents: return bert_strip_accents(normalize(text, NormalForm::nfd, kData));
+    case Kind::nmt: return nmt_clean(text);
+    case Kind::byte_level: return spell_bytes(text);
     case Kind::replace: return replace_all(text, rule.pattern, rule.content, limit);
     case Kind::replace_regex: return replace_matches(*step.regex, text, rule.content, limit, scratch);
     default: return normalize(text, form_of(rule.kind), kData);

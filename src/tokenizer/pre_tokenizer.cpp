@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "tokenizer/alphabet.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/scripts.h"
 
 namespace trireme {
 namespace {
@@ -61,6 +63,29 @@ void match_words(std::vector<Match>& out, Span span, std::string_view text) {
   }
 }
 
+/// Every `length` characters are a match.
+void match_lengths(std::vector<Match>& out, Span span, std::string_view text, size_t length) {
+  for (size_t i = span.begin, n = 0; i < span.end; ++n) {
+    if (n % length == 0) out.push_back({i, i, true});
+    out.back().end = i += code_point(text.data() + i, text.data() + span.end).length;
+  }
+}
+
+/// Runs of one script are matches; what is of any script belongs to the run that it follows.
+void match_scripts(std::vector<Match>& out, Span span, std::string_view text) {
+  uint8_t last = kAnyScript;
+  for (size_t i = span.begin; i < span.end;) {
+    const CodePoint c = code_point(text.data() + i, text.data() + span.end);
+    const uint8_t script = script_of(c.value);
+    if (script != kAnyScript && script != last) {
+      out.push_back({i, i, true});
+      last = script;
+    }
+    i += c.length;
+    if (last != kAnyScript) out.back().end = i;
+  }
+}
+
 /// Appends the pieces that `behavior` makes of matches and gaps.
 void behave(std::vector<Span>& out, const std::vector<Match>& matches, SplitBehavior behavior) {
   const size_t begin = out.size();
@@ -116,7 +141,8 @@ void PreTokenizer::apply(Pieces& pieces, RegexScratch& scratch) const {
     switch (step.rule.kind) {
       case Kind::replace:
       case Kind::prefix:
-      case Kind::first_prefix: rewrite(step.rule, pieces); break;
+      case Kind::first_prefix:
+      case Kind::spell: rewrite(step.rule, pieces); break;
       default: cut(step, pieces, scratch);
     }
   }
@@ -162,6 +188,8 @@ void PreTokenizer::find_matches(const Step& step, Pieces& pieces, Span span, Reg
     case Kind::white_space:
       characters([](uint32_t c) { return c < CodePoint::kStray && (class_table().of(c) & kWhite) != 0; });
       break;
+    case Kind::length: match_lengths(out, span, text, rule.length); break;
+    case Kind::scripts: match_scripts(out, span, text); break;
     default: match_words(out, span, text);
   }
 }
@@ -192,6 +220,8 @@ void PreTokenizer::rewrite(const PieceRule& rule, Pieces& pieces) {
     const size_t begin = out.size();
     if (rule.kind == Kind::replace) {
       out += replace_all(piece, rule.text, rule.content, limit);
+    } else if (rule.kind == Kind::spell) {
+      out += spell_bytes(piece);
     } else {
       const bool here = rule.kind == Kind::prefix || (i == 0 && pieces.head);
       if (here && !piece.starts_with(rule.content)) out += rule.content;

@@ -1,128 +1,101 @@
-// Decoders: all that happens to single tokens is done to each token once, when the file is read; what remains for the
-// text as a whole is stripping its ends.
+// Decoders: what happens to single tokens is done to each token once, when the file is read, if it is the same wherever
+// the token stands; what remains is done to the text, or where tokens depend on their neighbours, when ids are decoded.
 #include <algorithm>
+#include <utility>
 
 #include "base/strings.h"
-#include "tokenizer/normalizer.h"
+#include "tokenizer/decode_chain.h"
 #include "tokenizer/read_rules.h"
 
 namespace trireme {
 namespace {
 
-/// The byte that a token like <0x0A> stands for, or -1.
-int fallback_byte(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-  int value = 0;
-  for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                             : -1;
-    if (digit < 0) return -1;
-    value = value * 16 + digit;
-  }
-  return value;
-}
-
-std::string_view strip(std::string_view text, std::string_view what, int64_t start, int64_t stop) {
-  for (int64_t i = 0; i < start && text.starts_with(what); ++i) text.remove_prefix(what.size());
-  for (int64_t i = 0; i < stop && text.ends_with(what); ++i) text.remove_suffix(what.size());
-  return text;
-}
+using Kind = DecodeStep::Kind;
 
 bool is_one_character(std::string_view text) {
   return !text.empty() && static_cast<size_t>(utf8_length(text, 0)) == text.size();
 }
 
-constexpr char kSupported[] = "ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, Sequence";
+bool fuses(const DecodeStep& step) { return step.kind == Kind::fuse || step.kind == Kind::byte_level; }
 
-}  // namespace
-
-TokenDecoder::TokenDecoder(const JsonNode& node) {
-  if (!node.is_null()) {
-    read(node);
-  } else {
-    steps_.push_back({Step::Kind::join});  // without a decoder, tokens are words with blanks between
-    first_differs_ = true;
-  }
-}
-
-void TokenDecoder::read(const JsonNode& node) {
+void add_decoder(std::vector<DecodeStep>& out, const JsonNode& node) {
   const std::string& type = node.type();
   if (type == "Sequence") {
-    for (const JsonNode& part : node.at("decoders").items()) read(part);
+    for (const JsonNode& part : node.at("decoders").items()) add_decoder(out, part);
   } else if (type == "Fuse") {
-    fused_ = true;
+    out.push_back({Kind::fuse});
+  } else if (type == "ByteLevel") {
+    out.push_back({Kind::byte_level});
   } else if (type == "ByteFallback") {
-    if (fused_) node.refuse("follows a Fuse, behind which no single tokens are left");
-    steps_.push_back({Step::Kind::byte_fallback});
+    out.push_back({Kind::byte_fallback});
   } else if (type == "Replace") {
-    const JsonNode pattern = node.at("pattern");
-    const auto [text, regex] = read_pattern(pattern);
-    if (fused_ && (regex || !is_one_character(text))) {
-      pattern.refuse(
-          "is not one character; behind a Fuse, where what it finds may lie in several tokens, that is not supported");
-    }
-    if (regex || !text.empty()) steps_.push_back({Step::Kind::replace, text, node.text("content")});
-    if (regex) steps_.back().regex.emplace(text);
+    const auto [text, regex] = read_pattern(node.at("pattern"));
+    out.push_back({regex ? Kind::replace_regex : Kind::replace, text, node.text("content")});
   } else if (type == "Strip") {
     const JsonNode content = node.at("content");
     if (!is_one_character(content.text())) content.refuse("is not one character");
-    Step step{Step::Kind::strip, content.text(), "", node.at("start").integer(), node.at("stop").integer(), {}};
-    if (!fused_) return steps_.push_back(std::move(step));
-    if (!ends_.text.empty()) node.refuse("is the second Strip behind a Fuse; one is supported");
-    ends_ = std::move(step);
+    out.push_back({Kind::strip, content.text(), "", node.at("start").integer(), node.at("stop").integer()});
   } else if (type == "Metaspace") {
-    if (fused_) node.refuse("follows a Fuse, behind which no single tokens are left");
     const bool prefix =
         node.has("prepend_scheme") ? node.text("prepend_scheme") != "never" : node.flag("add_prefix_space", true);
-    steps_.push_back({Step::Kind::metaspace, node.text("replacement"), prefix ? "prefix" : ""});
-    first_differs_ = first_differs_ || prefix;
-  } else if (type == "ByteLevel") {
-    node.refuse("is for vocabularies whose pre_tokenizer ends in ByteLevel; this one does not");
+    out.push_back({Kind::metaspace, node.text("replacement"), "", 0, 0, prefix});
+  } else if (type == "WordPiece") {
+    out.push_back({Kind::word_piece, node.text("prefix"), "", 0, 0, node.required_flag("cleanup")});
+  } else if (type == "BPEDecoder") {
+    out.push_back({Kind::suffix, node.text("suffix")});
+  } else if (type == "CTC") {
+    const std::string& delimiter = node.text("word_delimiter_token");
+    out.push_back({Kind::ctc, node.text("pad_token"), delimiter, 0, 0, node.required_flag("cleanup")});
   } else {
-    node.refuse_type(kSupported);
+    node.refuse_type("ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, WordPiece, BPEDecoder, CTC, Sequence");
   }
 }
 
-std::string TokenDecoder::apply(std::string_view spelling, bool first) {
-  const size_t limit = 16 * spelling.size() + 256;  // all tokens of a file stay within a small multiple of it
-  std::string out(spelling);
-  for (const Step& step : steps_) {
-    switch (step.kind) {
-      case Step::Kind::byte_fallback:
-        if (const int byte = fallback_byte(out); byte >= 0) out = std::string(1, static_cast<char>(byte));
-        break;
-      case Step::Kind::replace:
-        out = step.regex ? replace_matches(*step.regex, out, step.content, limit, scratch_)
-                         : replace_all(out, step.text, step.content, limit);
-        break;
-      case Step::Kind::strip: out = std::string(strip(out, step.text, step.start, step.stop)); break;
-      case Step::Kind::metaspace:
-        // The first token loses its marks: they stand for the blank that encoding puts before a text.
-        if (!step.text.empty()) out = replace_all(out, step.text, first && !step.content.empty() ? "" : " ", limit);
-        break;
-      case Step::Kind::join:
-        if (!first) out.insert(out.begin(), ' ');
-        break;
-    }
+/// Whether every token becomes the same wherever it stands, but for the first.
+bool is_of_single_tokens(const std::vector<DecodeStep>& steps) {
+  return std::all_of(steps.begin(), steps.end(), [&](const DecodeStep& step) {
+    // Bytes in a row are one token to what follows.
+    if (step.kind == Kind::byte_fallback) return &step == &steps.back();
+    return step.kind != Kind::suffix && step.kind != Kind::ctc;
+  });
+}
+
+}  // namespace
+
+std::vector<DecodeStep> read_decoder(const JsonNode& node) {
+  std::vector<DecodeStep> out;
+  if (!node.is_null()) {
+    add_decoder(out, node);
+  } else {
+    out.push_back({Kind::join});  // without a decoder, tokens are words with blanks between
   }
   return out;
 }
 
-void TokenDecoder::set_ends(DecodeRules& rules) const {
-  rules.strip = ends_.text;
-  rules.strip_start = std::max<int64_t>(ends_.start, 0);
-  rules.strip_stop = std::max<int64_t>(ends_.stop, 0);
+bool is_byte_level_decoder(const std::vector<DecodeStep>& steps) {
+  return !steps.empty() && steps[0].kind == Kind::byte_level &&
+         std::all_of(steps.begin() + 1, steps.end(), [](const DecodeStep& step) { return step.kind == Kind::fuse; });
 }
 
-void require_byte_level_decoder(const JsonNode& node) {
-  if (node.is_null()) node.refuse("is null; a byte-level vocabulary needs the ByteLevel decoder");
-  if (node.type() == "ByteLevel") return;
-  if (node.type() != "Sequence") node.refuse_type("ByteLevel, for a vocabulary whose pre_tokenizer ends in ByteLevel");
-  const std::vector<JsonNode> parts = node.at("decoders").items();
-  for (const JsonNode& part : parts) {
-    if (part.type() != "Fuse") require_byte_level_decoder(part);
+void set_decoder(TokenizerSpec& spec, const std::vector<DecodeStep>& steps, std::vector<std::string> spellings) {
+  auto split = std::find_if(steps.begin(), steps.end(), fuses);
+  if (split != steps.end() && split->kind == Kind::byte_level) ++split;
+  DecodeRules& rules = spec.decode;
+  rules.token_steps = {steps.begin(), split};
+  const DecodeChain chain(rules);
+  rules.text_steps = text_steps({split, steps.end()});
+  const bool of_single_tokens = is_of_single_tokens(rules.token_steps);
+  for (size_t id = 0; id < spellings.size(); ++id) {
+    if (spellings[id].empty()) continue;
+    spec.tokens[id] = chain.token(spellings[id], false);
+    if (!of_single_tokens) continue;
+    std::string first = chain.token(spellings[id], true);
+    if (first != spec.tokens[id]) rules.first.emplace(static_cast<int32_t>(id), std::move(first));
+  }
+  if (of_single_tokens) {
+    rules.token_steps.clear();
+  } else {
+    rules.spellings = std::move(spellings);
   }
 }
 

@@ -10,14 +10,6 @@ namespace {
 using NKind = NormalizerRule::Kind;
 using PKind = PieceRule::Kind;
 
-/// What is put before every stretch of text: no more than makes sense.
-const std::string& short_text(const JsonNode& node) {
-  constexpr size_t kMost = 256;
-  if (node.text().size() > kMost)
-    node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
-  return node.text();
-}
-
 SplitBehavior read_behavior(const JsonNode& node) {
   constexpr std::pair<const char*, SplitBehavior> kNames[] = {
       {"Removed", SplitBehavior::removed},
@@ -32,6 +24,14 @@ SplitBehavior read_behavior(const JsonNode& node) {
                   "'; supported are Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous"));
 }
 
+void add_bert(std::vector<NormalizerRule>& out, const JsonNode& node) {
+  const bool lowercase = node.required_flag("lowercase");
+  if (node.required_flag("clean_text")) out.push_back({NKind::bert_clean, "", ""});
+  if (node.required_flag("handle_chinese_chars")) out.push_back({NKind::bert_ideographs, "", ""});
+  if (node.flag("strip_accents", lowercase)) out.push_back({NKind::bert_accents, "", ""});
+  if (lowercase) out.push_back({NKind::lowercase, "", ""});
+}
+
 void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
   const std::string& type = node.type();
   if (type == "Sequence") {
@@ -43,10 +43,13 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
                                                       {"NFKC", NKind::nfkc},
                                                       {"NFKD", NKind::nfkd},
                                                       {"Lowercase", NKind::lowercase},
-                                                      {"StripAccents", NKind::strip_accents}};
+                                                      {"StripAccents", NKind::strip_accents},
+                                                      {"Nmt", NKind::nmt},
+                                                      {"ByteLevel", NKind::byte_level}};
   for (const auto& [name, kind] : kPlain) {
     if (type == name) return out.push_back({kind, "", ""});
   }
+  if (type == "BertNormalizer") return add_bert(out, node);
   if (type == "Precompiled") {
     NormalizerRule rule{NKind::chars_map, "", ""};
     const JsonNode map = node.at("precompiled_charsmap");
@@ -61,7 +64,9 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
     if (!regex && text.empty()) return;  // matches nothing
     out.push_back({regex ? NKind::replace_regex : NKind::replace, text, node.text("content")});
   } else {
-    node.refuse_type("NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Precompiled, Replace, Sequence");
+    node.refuse_type(
+        "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Precompiled, Replace, BertNormalizer, Nmt, "
+        "ByteLevel, Sequence");
   }
 }
 
@@ -110,6 +115,13 @@ void add_metaspace(std::vector<PieceRule>& out, const JsonNode& node) {
   if (node.flag("split", true)) out.push_back(literal(replacement, SplitBehavior::merged_with_next));
 }
 
+size_t read_length(const JsonNode& node) {
+  constexpr int64_t kDefault = 5;
+  const int64_t length = node.has("length") ? node.at("length").integer() : kDefault;
+  if (length < 1) node.at("length").refuse(cat("is ", length, ", expected at least 1 character"));
+  return static_cast<size_t>(length);
+}
+
 void add_pre_tokenizer(PieceRules& out, const JsonNode& node) {
   const std::string& type = node.type();
   std::vector<PieceRule>& rules = out.rules;
@@ -117,7 +129,7 @@ void add_pre_tokenizer(PieceRules& out, const JsonNode& node) {
     for (const JsonNode& part : node.at("pretokenizers").items()) add_pre_tokenizer(out, part);
     return;
   }
-  if (out.byte_level) node.refuse("follows a ByteLevel, which is supported at the end of the chain only");
+  if (std::exchange(out.byte_level, false)) rules.push_back({PKind::spell});
   if (type == "ByteLevel") {
     out.byte_level = true;
     if (node.flag("add_prefix_space", true)) rules.push_back(rewriting(PKind::prefix, "", " "));
@@ -134,13 +146,22 @@ void add_pre_tokenizer(PieceRules& out, const JsonNode& node) {
     rules.push_back(cut(PKind::words, SplitBehavior::removed, true));
   } else if (type == "WhitespaceSplit") {
     rules.push_back(cut(PKind::white_space, SplitBehavior::removed));
+  } else if (type == "BertPreTokenizer") {
+    rules.push_back(cut(PKind::white_space, SplitBehavior::removed));
+    rules.push_back(cut(PKind::punctuation, SplitBehavior::isolated));
+  } else if (type == "UnicodeScripts") {
+    rules.push_back(cut(PKind::scripts, SplitBehavior::isolated));
+  } else if (type == "FixedLength") {
+    rules.push_back(cut(PKind::length, SplitBehavior::isolated));
+    rules.back().length = read_length(node);
   } else if (type == "CharDelimiterSplit") {
     rules.push_back(literal(node.text("delimiter"), SplitBehavior::removed));
   } else if (type == "Metaspace") {
     add_metaspace(rules, node);
   } else {
     node.refuse_type(
-        "ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, Metaspace, Sequence");
+        "ByteLevel, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, Metaspace, "
+        "BertPreTokenizer, UnicodeScripts, FixedLength, Sequence");
   }
 }
 
@@ -190,6 +211,13 @@ void add_post_processor(Template& out, const JsonNode& node) {
 }
 
 }  // namespace
+
+const std::string& short_text(const JsonNode& node) {
+  constexpr size_t kMost = 256;
+  if (node.text().size() > kMost)
+    node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
+  return node.text();
+}
 
 std::pair<std::string, bool> read_pattern(const JsonNode& node) {
   node.require(Json::Kind::object);

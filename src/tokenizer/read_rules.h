@@ -2,12 +2,10 @@
 // null, and throws a ConfigError naming line, path and what is supported where it is of an unknown kind.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/regex.h"
 #include "tokenizer/json_node.h"
 #include "tokenizer/spec.h"
 
@@ -15,6 +13,9 @@ namespace trireme {
 
 /// The pattern of a {"String": ...}, or of a {"Regex": ...} and true.
 std::pair<std::string, bool> read_pattern(const JsonNode& node);
+
+/// What is put before or behind every stretch of text: no more than makes sense.
+const std::string& short_text(const JsonNode& node);
 
 std::vector<NormalizerRule> read_normalizer(const JsonNode& node);
 
@@ -30,34 +31,14 @@ struct Template {
 };
 Template read_post_processor(const JsonNode& node);
 
-/// How tokens of a vocabulary of characters become text.
-class TokenDecoder {
- public:
-  explicit TokenDecoder(const JsonNode& node);
+/// The steps of the decoder; fuse and byte_level make one text of all tokens.
+std::vector<DecodeStep> read_decoder(const JsonNode& node);
 
-  /// The bytes that a token stands for, `first` in a text or not.
-  std::string apply(std::string_view spelling, bool first);
-  /// Whether a token may differ where it is the first.
-  bool first_differs() const { return first_differs_; }
-  /// Sets the strip rules.
-  void set_ends(DecodeRules& rules) const;
+/// Whether they do no more than a byte-level vocabulary asks for.
+bool is_byte_level_decoder(const std::vector<DecodeStep>& steps);
 
- private:
-  struct Step {
-    enum class Kind : uint8_t { byte_fallback, replace, strip, metaspace, join } kind;
-    std::string text, content;
-    int64_t start = 0, stop = 0;
-    std::optional<Regex> regex;  // in place of a text that is replaced
-  };
-  void read(const JsonNode& node);
-
-  std::vector<Step> steps_;
-  bool fused_ = false, first_differs_ = false;
-  Step ends_{Step::Kind::strip};
-  RegexScratch scratch_;
-};
-
-/// Refuses a decoder that is not ByteLevel, which a byte-level vocabulary needs.
-void require_byte_level_decoder(const JsonNode& node);
+/// Sets `tokens`, and of spec.decode what is left to do when ids are decoded: nothing to single tokens, where each
+/// becomes the same wherever it stands. `spellings`: by id, "" for a hole.
+void set_decoder(TokenizerSpec& spec, const std::vector<DecodeStep>& steps, std::vector<std::string> spellings);
 
 }  // namespace trireme

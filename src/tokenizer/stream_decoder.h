@@ -15,18 +15,16 @@ class StreamDecoder {
   explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
 
   /// The bytes that are complete now. Held back are only the first 1 to 3 bytes of a character that may
-  /// still be completed, and what the tokenizer strips from the end of a text; bytes that cannot be UTF-8 pass through.
+  /// still be completed, and what the tokenizer may yet change (decode_chain.h); bytes that cannot be UTF-8 pass
+  /// through.
   std::string push(int32_t id);
   /// What was held back; the decoder starts anew.
   std::string finish();
 
  private:
-  void strip_start();
-
   const Tokenizer* tokenizer_;
   DecodeState state_;
   std::string held_;
-  int64_t stripped_ = 0;  // characters cut off the begin of the text
 };
 
 }  // namespace trireme

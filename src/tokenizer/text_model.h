@@ -2,6 +2,7 @@
 // them. Vocabulary, special tokens and roles are a TokenizerSpec for every kind.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,12 +27,22 @@ class TextEncoder {
   virtual void encode(std::vector<int32_t>& out, const Stretch& stretch) = 0;
 };
 
+/// What a step of a DecodeChain keeps from id to id.
+struct DecodeStepState {
+  std::string held;    // text that waits for more; of a ctc the token before
+  bool begun = false;  // a token came by
+  int64_t count = 0;   // characters cut off the begin
+  size_t made = 0;     // bytes put out
+};
+
 /// What the decoding of an id depends on, but for the id: new for every text.
 struct DecodeState {
-  bool first = true;           // no id yet
-  bool begun = false;          // some text has been put out
-  bool dropped_space = false;  // the dummy space was there and left out
-  std::string bytes;           // of a character that is not complete
+  bool first = true;                   // no id yet
+  bool begun = false;                  // some text has been put out
+  bool dropped_space = false;          // the dummy space was there and left out
+  std::string bytes;                   // of a character that is not complete
+  std::vector<DecodeStepState> steps;  // of a DecodeChain
+  size_t bytes_in = 0;                 // that went into it
 };
 
 /// Never changes; threads share it.

@@ -57,6 +57,7 @@ void append_rules(std::vector<std::byte>& all, const TokenizerSpec& spec) {
   for (const PieceRule& rule : spec.pieces) {
     append(all, cat("piece ", static_cast<int>(rule.kind), " ", static_cast<int>(rule.scanner), " ",
                     static_cast<int>(rule.behavior), rule.invert));
+    if (rule.length > 0) append(all, cat("length ", rule.length));
     append(all, rule.text);
     append(all, rule.content);
   }
@@ -67,6 +68,10 @@ void append_rules(std::vector<std::byte>& all, const TokenizerSpec& spec) {
   const ModelRules& model = spec.model;
   append(all, cat(model.byte_level, model.byte_fallback, model.fuse_unk, model.ignore_merges, " ", model.unk));
   for (const std::string& token : model.spellings) append(all, token);
+  if (!model.prefix.empty() || !model.suffix.empty()) {
+    append(all, model.prefix);
+    append(all, model.suffix);
+  }
   append(all, raw(spec.merge_ranks));
   append(all, raw(model.scores));
 }
@@ -103,6 +108,7 @@ Tokenizer::Tokenizer(TokenizerParts parts)
                                                                     : entries_of(spec_, false, normalizer_)),
       added_normalized_(entries_of(spec_, true, normalizer_)),
       pre_tokenizer_(spec_.pieces),
+      decode_chain_(spec_.decode),
       bpe_(spec_),
       unigram_(spec_.model.scores.empty() ? std::nullopt : std::optional<Unigram>(spec_)),
       model_(std::move(parts.model)),
@@ -135,25 +141,26 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   DecodeState state;
   for (const int32_t id : ids) decode_next(out, id, state);
   decode_end(out, state);
-  const DecodeRules& rules = spec_.decode;
-  for (int64_t i = 0; i < rules.strip_start && out.starts_with(rules.strip); ++i) out.erase(0, rules.strip.size());
-  for (int64_t i = 0; i < rules.strip_stop && out.ends_with(rules.strip); ++i)
-    out.resize(out.size() - rules.strip.size());
   return out;
 }
 
 void Tokenizer::decode_next(std::string& out, int32_t id, DecodeState& state) const {
   const std::string_view bytes = state.first ? first_token(id) : token(id);
   state.first = false;
-  if (model_ == nullptr) {
-    out += bytes;
-  } else {
+  if (model_ != nullptr) {
     model_->decode(out, id, state);
+  } else if (decode_chain_.empty()) {
+    out += bytes;
+  } else if (!decode_chain_.has_token_steps()) {
+    decode_chain_.push_text(out, bytes, state);
+  } else if (const std::string& spelling = spec_.decode.spellings[static_cast<size_t>(id)]; !spelling.empty()) {
+    decode_chain_.push_token(out, spelling, state);
   }
 }
 
 void Tokenizer::decode_end(std::string& out, DecodeState& state) const {
-  if (model_ != nullptr) model_->finish(out, state);
+  if (model_ != nullptr) return model_->finish(out, state);
+  decode_chain_.finish(out, state);
 }
 
 std::string_view Tokenizer::first_token(int32_t id) const {

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/decode_chain.h"
 #include "tokenizer/jieba.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/pre_tokenizer.h"
@@ -66,8 +67,7 @@ class Tokenizer {
   std::string_view token(int32_t id) const;
   /// The same of the first token of a text, which some tokenizers spell otherwise.
   std::string_view first_token(int32_t id) const;
-  /// decode() in steps: appends what `id` completes, and at the end of the ids what is left. What DecodeRules strip is
-  /// still there.
+  /// decode() in steps: appends what `id` completes, and at the end of the ids what is left.
   void decode_next(std::string& out, int32_t id, DecodeState& state) const;
   void decode_end(std::string& out, DecodeState& state) const;
 
@@ -98,6 +98,7 @@ class Tokenizer {
   Normalizer normalizer_;
   AddedTokens added_, added_normalized_;
   PreTokenizer pre_tokenizer_;
+  DecodeChain decode_chain_;
   Bpe bpe_;
   std::optional<Unigram> unigram_;  // instead
   std::unique_ptr<const TextModel> model_;

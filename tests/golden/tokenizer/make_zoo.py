@@ -212,4 +212,5 @@ def main():
     (HERE / "zoo.json").write_text('{"byte_level":' + vocabulary + ',\n"tokenizers":[\n' + body + "]}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
