@@ -15,7 +15,10 @@ namespace {
 using testing::Child, testing::TempDir;
 
 constexpr const char* kRate = "LIMITED_DISK_RATE=1e6";  // bytes a second
-constexpr double kSaveSeconds = 1.2;                    // at least, of 1.4 MB
+// One that is so slow that a save of 1.4 MB takes longer than ranks may wait for each other.
+constexpr const char* kSlowRate = "LIMITED_DISK_RATE=3e5";
+constexpr const char* kWait = "TRIREME_WAIT_TIMEOUT=3";
+constexpr double kSaveSeconds = 4;  // at least
 constexpr const char* kLayouts[][2] = {{"1", "parallel.data=1"}, {"2", "parallel.tensor=2"}};
 
 /// A run that saves 1.4 MB every 20 or 100 of 200 steps, on one or two processes.
@@ -46,7 +49,7 @@ class LimitedDisk : public ::testing::TestWithParam<std::tuple<size_t, bool>> {
     return words;
   }
   static testing::ChildOptions limited(const std::string& limit) {
-    return {.environment = {"LD_PRELOAD=" TRIREME_LIMITED_DISK, limit, "TRIREME_WAIT_TIMEOUT=1"}};
+    return {.environment = {"LD_PRELOAD=" TRIREME_LIMITED_DISK, limit, kWait}};
   }
   void finish(const std::string& name) const {
     Child child(words(name));
@@ -72,7 +75,7 @@ class LimitedDisk : public ::testing::TestWithParam<std::tuple<size_t, bool>> {
 
 TEST_P(LimitedDisk, ASlowOneHoldsUpASaveAndInTheBackgroundNoStep) {
   finish("straight");
-  Child child(words("slow"), limited(kRate));
+  Child child(words("slow"), limited(kSlowRate));
   using Clock = std::chrono::steady_clock;
   Clock::time_point last = Clock::now();
   int64_t seen = 0;
