@@ -16,6 +16,11 @@ bool is_one_character(std::string_view text) {
   return !text.empty() && static_cast<size_t>(utf8_length(text, 0)) == text.size();
 }
 
+int64_t read_count(const JsonNode& node) {
+  if (node.integer() < 0) node.refuse(cat("is ", node.integer(), ", expected 0 or more"));
+  return node.integer();
+}
+
 bool fuses(const DecodeStep& step) { return step.kind == Kind::fuse || step.kind == Kind::byte_level; }
 
 void add_decoder(std::vector<DecodeStep>& out, const JsonNode& node) {
@@ -34,11 +39,9 @@ void add_decoder(std::vector<DecodeStep>& out, const JsonNode& node) {
   } else if (type == "Strip") {
     const JsonNode content = node.at("content");
     if (!is_one_character(content.text())) content.refuse("is not one character");
-    out.push_back({Kind::strip, content.text(), "", node.at("start").integer(), node.at("stop").integer()});
+    out.push_back({Kind::strip, content.text(), "", read_count(node.at("start")), read_count(node.at("stop"))});
   } else if (type == "Metaspace") {
-    const bool prefix =
-        node.has("prepend_scheme") ? node.text("prepend_scheme") != "never" : node.flag("add_prefix_space", true);
-    out.push_back({Kind::metaspace, node.text("replacement"), "", 0, 0, prefix});
+    out.push_back({Kind::metaspace, node.text("replacement"), "", 0, 0, metaspace_scheme(node) != "never"});
   } else if (type == "WordPiece") {
     out.push_back({Kind::word_piece, node.text("prefix"), "", 0, 0, node.required_flag("cleanup")});
   } else if (type == "BPEDecoder") {

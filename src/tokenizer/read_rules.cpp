@@ -60,8 +60,8 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
   } else if (type == "Prepend") {
     out.push_back({NKind::prepend, "", short_text(node.at("prepend"))});
   } else if (type == "Replace") {
-    const auto [text, regex] = read_pattern(node.at("pattern"));
-    if (!regex && text.empty()) return;  // matches nothing
+    auto [text, regex] = read_pattern(node.at("pattern"));
+    regex = regex || text.empty();  // which is found around every character
     out.push_back({regex ? NKind::replace_regex : NKind::replace, text, node.text("content")});
   } else {
     node.refuse_type(
@@ -104,11 +104,7 @@ void add_split(std::vector<PieceRule>& out, const JsonNode& node) {
 
 void add_metaspace(std::vector<PieceRule>& out, const JsonNode& node) {
   const std::string replacement = short_text(node.at("replacement"));
-  std::string scheme = node.flag("add_prefix_space", true) ? "always" : "never";
-  if (node.has("prepend_scheme")) scheme = node.text("prepend_scheme");
-  if (scheme != "always" && scheme != "first" && scheme != "never") {
-    node.at("prepend_scheme").refuse(cat("is '", scheme.substr(0, 60), "'; supported are always, first, never"));
-  }
+  const std::string scheme = metaspace_scheme(node);
   out.push_back(rewriting(PKind::replace, " ", replacement));
   if (scheme == "always") out.push_back(rewriting(PKind::prefix, "", replacement));
   if (scheme == "first") out.push_back(rewriting(PKind::first_prefix, "", replacement));
@@ -217,6 +213,15 @@ const std::string& short_text(const JsonNode& node) {
   if (node.text().size() > kMost)
     node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
   return node.text();
+}
+
+std::string metaspace_scheme(const JsonNode& node) {
+  std::string scheme = node.flag("add_prefix_space", true) ? "always" : "never";
+  if (node.has("prepend_scheme")) scheme = node.text("prepend_scheme");
+  if (scheme != "always" && scheme != "first" && scheme != "never") {
+    node.at("prepend_scheme").refuse(cat("is '", scheme.substr(0, 60), "'; supported are always, first, never"));
+  }
+  return scheme;
 }
 
 std::pair<std::string, bool> read_pattern(const JsonNode& node) {

@@ -14,6 +14,9 @@ namespace trireme {
 /// The pattern of a {"String": ...}, or of a {"Regex": ...} and true.
 std::pair<std::string, bool> read_pattern(const JsonNode& node);
 
+/// A Metaspace's always, first or never.
+std::string metaspace_scheme(const JsonNode& node);
+
 /// What is put before or behind every stretch of text: no more than makes sense.
 const std::string& short_text(const JsonNode& node);
 

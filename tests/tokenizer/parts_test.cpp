@@ -110,6 +110,18 @@ TEST(TokenizerParts, BytesThatAreNoTextStayInEveryNormalizer) {
   }
 }
 
+TEST(TokenizerParts, UnknownCharactersWaitForAKnownOne) {
+  const auto ids = [](bool fuse, const char* unk, const char* text) {
+    const std::string model = R"({"type": "BPE", "merges": [], "byte_fallback": true, "unk_token": ")";
+    const std::string vocab = R"(", "vocab": {"<unk>": 0, "a": 1, "<0xC3>": 2, "<0xA9>": 3, "u": 4}, "fuse_unk": )";
+    const std::string json = R"({"model": )" + model + unk + vocab + (fuse ? "true}}" : "false}}");
+    return Tokenizer(make_json_spec(Json::parse(json, "tokenizer.json"), {})).encode(text);
+  };
+  EXPECT_EQ(ids(false, "<unk>", "xéxa"), (Ids{2, 3, 0, 0, 1}));  // as tokenizers 0.23.3 has them
+  EXPECT_EQ(ids(true, "<unk>", "xéxa"), (Ids{2, 3, 0, 1}));
+  EXPECT_EQ(ids(true, "u", "uxyua"), (Ids{4, 4, 4, 1}));
+}
+
 std::string utf8_of(uint32_t point) {
   std::string out;
   utf8_append(out, point);
@@ -178,6 +190,8 @@ TEST(TokenizerParts, MembersAreChecked) {
   EXPECT_TRUE(says(error_of("suffix", "decoder", "suffix", Json()), {"decoder.suffix", "string"}));
   EXPECT_TRUE(says(error_of("WordPiece", "decoder", "cleanup", "yes"), {"decoder.cleanup", "string"}));
   EXPECT_TRUE(says(error_of("CTC", "decoder", "pad_token", 0), {"decoder.pad_token"}));
+  EXPECT_TRUE(says(error_of("metaspace", "decoder", "prepend_scheme", "odd"), {"decoder.prepend_scheme", "always"}));
+  EXPECT_TRUE(says(error_of("strip", "decoder", "stop", -1), {"decoder.stop", "-1"}));
   EXPECT_TRUE(says(error_of("prefix, BERT", "normalizer", "clean_text", Json()), {"normalizer.clean_text"}));
   EXPECT_TRUE(says(error_of("prefix, BERT", "normalizer", "strip_accents", 1), {"normalizer.strip_accents"}));
   EXPECT_TRUE(

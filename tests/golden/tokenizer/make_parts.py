@@ -68,6 +68,7 @@ def kinds():
     for clean, chinese, accents, lower in [(True, True, None, False), (False, True, True, False), (True, False, False, True)]:
         bert = n.BertNormalizer(clean, chinese, accents, lower)
         yield f"BERT {clean} {chinese} {accents} {lower}", characters(None, bert, d.Fuse())
+    yield "replace nothing", characters(None, n.Sequence([n.Replace("", "-"), n.Replace(Regex(""), "'")]), d.Fuse())
     yield "scripts", characters(p.Sequence([p.UnicodeScripts(), p.Punctuation("isolated")]), None, d.Fuse(), size=360)
     yield "fixed length", characters(p.FixedLength(3), None, d.Fuse(), size=360)
     yield "fixed length in words", characters(p.Sequence([p.WhitespaceSplit(), p.FixedLength(2), p.UnicodeScripts()]), n.Nmt(), d.Fuse())
@@ -75,6 +76,7 @@ def kinds():
               "b</w></w>", "|", "<pad>", "a|", "<pad>b", ".", ",", "<0x41>", "<0xE6>", "<0x98>", "<0xA5>", "aa", " n", "'t"]
     cut = d.Strip("a", 1, 0)
     for name, decoder in {
+            "metaspace": d.Metaspace("▁", "first", True), "strip": cut,
             "WordPiece": d.WordPiece("##", True), "WordPiece plain": d.WordPiece("##", False), "WordPiece none": d.WordPiece("", True),
             "BPEDecoder": d.BPEDecoder("</w>"), "BPEDecoder none": d.BPEDecoder(""), "CTC": d.CTC(), "CTC plain": d.CTC("<pad>", "|", False),
             "CTC own": d.CTC("a", "b", True), "CTC none": d.CTC("", "", True),
