@@ -66,6 +66,7 @@ void bench_text(const BenchOptions& options, const Tokenizer& tokenizer, const s
   std::vector<std::unique_ptr<Peer>> peers;
   for (const std::string& name : options.peers) {
     if (options.python.empty()) break;
+    if (name == "tokenizers" && std::filesystem::is_regular_file(options.tokenizer)) continue;  // reads no rank files
     std::vector<std::string> words = {
         options.python, "bench/peers/tokenizer_encode.py", name, "--tokenizer", options.tokenizer, "--text", file,
         "--stdin"};
@@ -116,7 +117,7 @@ int run(std::vector<std::string> words) {
   options.command = command_of("bench_tokenizer", words);
   CommandLine line("bench_tokenizer", "Encoding of text on one thread, ours and its peers' in turns.",
                    std::move(words));
-  line.option("--tokenizer", options.tokenizer, "folder of the tokenizer", CommandLine::Need::required);
+  line.option("--tokenizer", options.tokenizer, "folder of the tokenizer, or rank file", CommandLine::Need::required);
   line.option("--split", options.split, "cut as gpt2, llama3, cl100k, qwen2 or o200k instead of as the tokenizer does");
   line.positional("TEXT", options.texts, "text files, each measured by itself");
   line.option("--python", options.python, "interpreter with the peers; without it ours runs alone");

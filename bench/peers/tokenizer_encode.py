@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Encodes a text with tiktoken or Hugging Face tokenizers on one thread, with the vocabulary of a folder.
+"""Encodes a text with tiktoken or Hugging Face tokenizers on one thread, with the vocabulary of a folder or, tiktoken
+alone, of a rank file.
 
 Times are of the processor, which others on the machine disturb least.
 
-    tokenizer_encode.py tiktoken|tokenizers --tokenizer FOLDER --text FILE [--split NAME] [--stdin]
+    tokenizer_encode.py tiktoken|tokenizers --tokenizer PATH --text FILE [--split NAME] [--stdin]
 """
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -21,7 +23,12 @@ PATTERNS = {
 # The possessive spellings of tiktoken's own files are faster and cut alike.
 PATTERNS_TIKTOKEN = PATTERNS | {
     "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
+    "cl100k": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|"
+              r"\s+(?!\S)|\s",
+    "qwen2": PATTERNS["llama3"].replace("{1,3}", ""),
 }
+# Rank files by the name they are published with, and how they split.
+RANK_FILES = {"r50k_base": "gpt2", "gpt2": "gpt2", "cl100k_base": "cl100k", "qwen": "qwen2", "tokenizer": "llama3"}
 
 
 def vocabulary(folder):
@@ -36,14 +43,24 @@ def vocabulary(folder):
     return json.loads((folder / "vocab.json").read_text()), merges, None, False
 
 
-def tiktoken_step(folder, split, text):
-    import tiktoken
-    import unicodedata
-    vocab, _, pattern, nfc = vocabulary(folder)
+def ranks_of(vocab):
+    """Token bytes -> id, of a byte-level vocabulary by spellings."""
     itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(256) if b not in itself]
     byte_of = {chr(b): b for b in itself} | {chr(256 + i): b for i, b in enumerate(others)}
-    ranks = {bytes(byte_of[c] for c in token): i for token, i in vocab.items() if token != "<|endoftext|>"}
+    return {bytes(byte_of[c] for c in token): i for token, i in vocab.items() if token != "<|endoftext|>"}
+
+
+def tiktoken_step(path, split, text):
+    import tiktoken
+    import unicodedata
+    if path.is_file():
+        lines = (line.split() for line in path.read_bytes().splitlines())
+        ranks, nfc = {base64.b64decode(token): int(rank) for token, rank in lines}, False
+        pattern = PATTERNS_TIKTOKEN[RANK_FILES[path.stem]]
+    else:
+        vocab, _, pattern, nfc = vocabulary(path)
+        ranks = ranks_of(vocab)
     pattern = PATTERNS_TIKTOKEN[split] if split else pattern or PATTERNS_TIKTOKEN["gpt2"]
     encoding = tiktoken.Encoding("bench", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     normalize = (lambda t: unicodedata.normalize("NFC", t)) if nfc and not split else (lambda t: t)
@@ -78,4 +95,5 @@ def main():
     driver.serve(step, {"program": args.library, "version": version}, len(step()), 0, 3, args.stdin, time.process_time)
 
 
-main()
+if __name__ == "__main__":
+    main()
