@@ -53,12 +53,14 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu) const {
+void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu,
+                     const Tensor* swiglu) const {
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
   const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
   const Tensor part = row ? groups_.partial(ctx, y) : y;
-  MatmulOptions options{.transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu};
+  MatmulOptions options{
+      .transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu, .swiglu = swiglu};
   const Tensor whole = row ? x : groups_.gather(ctx, x);
   if (saved != nullptr) *saved = {};
   if (float8_) {

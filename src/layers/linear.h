@@ -37,8 +37,9 @@ class Linear {
 
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
   /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
-  /// `saved`, where not null, is filled from ctx.keep.
-  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr) const;
+  /// With `swiglu` (column kind) the SwiGLU of y goes there. `saved`, where not null, is filled from ctx.keep.
+  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
+               const Tensor* swiglu = nullptr) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias. Where x is the GELU of
   /// `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},

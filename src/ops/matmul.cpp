@@ -5,6 +5,7 @@
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
+#include "ops/cuda/few_rows.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/sum_rows.h"
 #include "ops/dispatch.h"
@@ -14,14 +15,16 @@ namespace trireme {
 namespace {
 
 /// The same as two ops.
-void product_and_gelu(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+void product_and_activation(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   MatmulOptions product = options;
-  product.before_gelu = product.times_gelu_of = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = nullptr;
   matmul(ctx, options.before_gelu != nullptr ? *options.before_gelu : c, a, b, product);
   if (options.before_gelu != nullptr)
     gelu_forward(ctx, c, *options.before_gelu);
-  else
+  else if (options.times_gelu_of != nullptr)
     gelu_backward(ctx, c, c, *options.times_gelu_of);
+  else
+    swiglu_forward(ctx, *options.swiglu, c);
 }
 
 void check_float8(const char* op, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
@@ -65,10 +68,19 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_shape(op, "the side of GELU", other, c.shape);
     check_rows(op, "the side of GELU", other);
     check_dtype(op, "the side of GELU", other, c.dtype);
-    if (ctx.backend != DeviceKind::cuda || float8) return product_and_gelu(ctx, c, a, b, options);
+    if (ctx.backend != DeviceKind::cuda || float8) return product_and_activation(ctx, c, a, b, options);
+  }
+  const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  if (options.swiglu != nullptr) {
+    CHECK(!options.accumulate && options.before_gelu == nullptr && options.times_gelu_of == nullptr, op,
+          ": SwiGLU together with GELU or accumulate");
+    check_shape(op, "SwiGLU", *options.swiglu, {m, n / 2});
+    check_rows(op, "SwiGLU", *options.swiglu);
+    check_dtype(op, "SwiGLU", *options.swiglu, c.dtype);
+    CHECK(n % 2 == 0, op, ": SwiGLU of ", n, " columns");
+    if (!on_gpu || !cuda::has_few_rows(a)) return product_and_activation(ctx, c, a, b, options);
   }
   const ArenaScope scope(*ctx.temp);
-  const bool on_gpu = ctx.backend == DeviceKind::cuda;
   cpu::MatmulPlan plan;
   if (!on_gpu) plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
   const Tensor scratch =

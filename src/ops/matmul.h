@@ -22,6 +22,10 @@ struct MatmulOptions {
   // accumulate. The bits may differ from those of two ops by a rounding.
   const Tensor* before_gelu = nullptr;    // (M, N), written: what c would have been; c is its GELU
   const Tensor* times_gelu_of = nullptr;  // (M, N), read: c is multiplied by GELU' of it
+
+  // (M, N / 2), written, c's dtype: SwiGLU of c, whose halves are gate and up. Not with GELU or accumulate. The same
+  // bits as those of the op by itself.
+  const Tensor* swiglu = nullptr;
 };
 
 /// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,

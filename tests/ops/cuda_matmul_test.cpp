@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "ops/activation.h"
 #include "ops/cuda_op_test.h"
 #include "ops/matmul.h"
 #include "support/temp_dir.h"
@@ -36,6 +37,9 @@ std::vector<Case> cases() {
   all.push_back({3, 37, 4104, false, true});
   all.push_back({4, 700, 264, false, true, false, true, 0.5F, 8});
   all.push_back({1, 9, 8, false, true, false, true});
+  all.push_back({1, 9001, 776, false, true, false, true});  // more columns than are worked on at a time
+  all.push_back({3, 4700, 264, false, true});
+  all.push_back({4, 300, 4360, false, true});  // a is too long to be kept near
   all.push_back({512, 1, 70});
   all.push_back({16, 8, 4096});
   return all;
@@ -74,7 +78,8 @@ TEST_P(CudaMatmul, EqualsTheCpusInEveryLayout) {
 }
 
 TEST_P(CudaMatmul, WritesF32FromAnyType) {
-  for (const Case& x : {Case{256, 128, 512, true, false, true}, Case{33, 41, 27, false, true}})
+  for (const Case& x :
+       {Case{256, 128, 512, true, false, true}, Case{33, 41, 27, false, true}, Case{1, 603, 776, false, true}})
     check(x, DType::f32, dtype(), dtype());
 }
 
@@ -108,6 +113,27 @@ TEST_P(CudaMatmul, TakesGeluAlong) {
     // The GPU may round x before GELU or after it: |x GELU'(x)| is below 2.4 GELU(x) for x > 0, and 0.3 for others.
     expect_twins_close(act, 3 * rounding(dtype(), 4), 2 * absolute + 0.3 * rounding(dtype(), 0), "GELU");
     expect_twins_close(dup, 2.5 * rounding(dtype(), 4), 2 * absolute, "the gradient before GELU");
+    forget();
+  }
+}
+
+TEST_P(CudaMatmul, TakesSwigluAlong) {
+  for (const auto& [m, n, k] :
+       {std::array<int64_t, 3>{1, 74, 4104}, {2, 4700, 264}, {4, 9000, 776}, {5, 64, 96}, {300, 128, 64}}) {
+    SCOPED_TRACE(cat(m, " x ", n, " x ", k));
+    const Twin& a = twin(dtype(), {m, k}, random_values(m * k, 1), 8);
+    const Twin& b = twin(dtype(), {n, k}, random_values(n * k, 2), 8);
+    const Twin& bias = twin(dtype(), {n}, random_values(n, 3));
+    const Twin &c = twin(dtype(), {m, n}, Doubles(m * n, 7.0), 8), &apart = blank(dtype(), {m, n / 2});
+    const Twin& act = twin(dtype(), {m, n / 2}, Doubles(m * n / 2, 7.0), 4);
+    run_both([&](const Side& on) {
+      const Tensor bias_there = on(bias), act_there = on(act);
+      matmul(on.ctx, on(c), on(a), on(b), {.transpose_b = true, .bias = &bias_there, .swiglu = &act_there});
+      swiglu_forward(on.ctx, on(apart), on(c));
+    });
+    const double absolute = dtype_epsilon(DType::f32) * static_cast<double>(k + 2);
+    expect_twins_close(c, rounding(dtype(), 2), absolute, "gate and up");
+    EXPECT_EQ(act.got(), apart.got());
     forget();
   }
 }

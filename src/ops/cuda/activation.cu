@@ -1,7 +1,7 @@
-// GELU and SwiGLU, both built on the logistic function as on the CPU: one exponential of a number <= 0, which neither
-// overflows nor loses the small tail.
+// GELU and SwiGLU, both built on the logistic function as on the CPU.
 #include "ops/cuda/activation.h"
 
+#include "ops/cuda/logistic.cuh"
 #include "ops/cuda/map.cuh"
 
 namespace trireme::cuda {
@@ -9,18 +9,6 @@ namespace {
 
 constexpr float kTwoSqrt2OverPi = 1.5957691216057308F;
 constexpr float kCubic = 0.044715F;
-
-struct Logistic {
-  float value;       // 1 / (1 + e^-z)
-  float complement;  // 1 - value, without cancellation
-};
-
-__device__ Logistic logistic(float z) {
-  const float e = __expf(-fabsf(z));
-  const float large = __fdividef(1.0F, 1.0F + e);
-  const float small = e * large;
-  return z < 0 ? Logistic{small, large} : Logistic{large, small};
-}
 
 /// 2u of the tanh form: 0.5 (1 + tanh(u)) = logistic(2u).
 __device__ float gelu_argument(float x) { return x * fmaf(x * x, kTwoSqrt2OverPi * kCubic, kTwoSqrt2OverPi); }
@@ -58,7 +46,7 @@ struct Swiglu {  // of gate, up
   template <int V>
   __device__ void operator()(float (&y)[1][V], const float (&in)[2][V], int64_t, int64_t) const {
 #pragma unroll
-    for (int i = 0; i < V; ++i) y[0][i] = in[0][i] * logistic(in[0][i]).value * in[1][i];
+    for (int i = 0; i < V; ++i) y[0][i] = swiglu(in[0][i], in[1][i]);
   }
 };
 

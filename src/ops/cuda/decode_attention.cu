@@ -15,6 +15,7 @@ constexpr int kThreads = 128;
 constexpr int kLanes = 16;  // of a key
 constexpr int kTeams = kThreads / kLanes;
 constexpr int kMostHeadSize = 256;
+constexpr int at_once(int channels) { return channels <= 8 ? 3 : 1; }  // keys of a team; they take registers
 
 struct Decode {
   const char *q, *k, *v;  // (N, heads, D)
@@ -28,36 +29,60 @@ struct Decode {
   float scale;
   int64_t window;
   int head_size, kv_heads, group, group_blocks;  // group: query heads that share keys; blocks of kHeads they take
+  bool early;  // where the keys are was known, and those before the newest were there, long before
 };
 
-/// Channel d of a head as attention sees it.
-template <class T>
-__device__ float rotated(const Decode& p, const T* head, int d, int64_t position) {
-  if (p.table == nullptr) return to_f32(head[d]);
-  const int half = p.head_size / 2, c = d % half;
-  const bool known = position >= 0 && position < p.table_rows;
-  const float* angles = p.table + (known ? position * p.head_size : 0);
-  const float cosine = known ? angles[c] : __int_as_float(0x7FC00000), sine = angles[half + c];
-  const float low = to_f32(head[c]), high = to_f32(head[half + c]);
-  return to_f32(from_f32<T>(d < half ? fmaf(-high, sine, low * cosine) : fmaf(low, sine, high * cosine)));
-}
+/// How channel d of a head is turned, as attention sees it.
+struct Turn {
+  float cosine = 1, sine = 0;
+  int low = 0, high = 0;  // the two channels that it is made of
+  bool first = true, turns = false;
 
-/// A lane's channels of a row.
-template <class T, int kChannels>
-__device__ void load_channels(const T* row, int first, int head_size, float (&to)[kChannels]) {
-  constexpr int V = kChannels < kWidth<T> ? kChannels : kWidth<T>;
+  __device__ Turn(const Decode& p, int d, int64_t position) : low(d), high(d) {
+    if (p.table == nullptr) return;
+    const int half = p.head_size / 2;
+    turns = true;
+    first = d < half;
+    low = first ? d : d - half;
+    high = low + half;
+    const bool known = position >= 0 && position < p.table_rows;
+    const float* angles = p.table + (known ? position * p.head_size : 0);
+    cosine = known ? angles[low] : __int_as_float(0x7FC00000);
+    sine = angles[high];
+  }
+  template <class T>
+  __device__ float operator()(T at_low, T at_high) const {
+    const float x = to_f32(at_low), y = to_f32(at_high);
+    if (!turns) return x;
+    return to_f32(from_f32<T>(first ? fmaf(-y, sine, x * cosine) : fmaf(x, sine, y * cosine)));
+  }
+};
+
+/// A lane's channels of some rows, all loads before the first use.
+template <class T, int kRows, int kChannels>
+__device__ void load_channels(const T* const (&rows)[kRows], int first, int head_size, float (&to)[kRows][kChannels]) {
+  constexpr int V = kChannels < kWidth<T> ? kChannels : kWidth<T>, kPacks = kChannels / V;
   if (head_size == kLanes * kChannels) {
+    Pack<T, V> raw[kRows][kPacks];
 #pragma unroll
-    for (int i = 0; i < kChannels; i += V) {
-      float part[V];
-      unpack(*reinterpret_cast<const Pack<T, V>*>(row + first + i), part);
+    for (int r = 0; r < kRows; ++r)
 #pragma unroll
-      for (int j = 0; j < V; ++j) to[i + j] = part[j];
-    }
+      for (int i = 0; i < kPacks; ++i) raw[r][i] = *reinterpret_cast<const Pack<T, V>*>(rows[r] + first + i * V);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int i = 0; i < kPacks; ++i) {
+        float part[V];
+        unpack(raw[r][i], part);
+#pragma unroll
+        for (int j = 0; j < V; ++j) to[r][i * V + j] = part[j];
+      }
     return;
   }
 #pragma unroll
-  for (int i = 0; i < kChannels; ++i) to[i] = first + i < head_size ? to_f32(row[first + i]) : 0.0F;
+  for (int r = 0; r < kRows; ++r)
+#pragma unroll
+    for (int i = 0; i < kChannels; ++i) to[r][i] = first + i < head_size ? to_f32(rows[r][first + i]) : 0.0F;
 }
 
 /// What has been seen of the keys by a team, for one query head.
@@ -77,7 +102,7 @@ struct Seen {
 
 /// Block (part, key-value head and run of its query heads, token).
 template <class T, int kHeads, int kChannels>
-__global__ void __launch_bounds__(kThreads) part_kernel(const __grid_constant__ Decode p) {
+__global__ void __launch_bounds__(kThreads, kChannels <= 8 ? 3 : 2) part_kernel(const __grid_constant__ Decode p) {
   __shared__ float query[kHeads][kMostHeadSize];
   __shared__ alignas(16) float newest[2][kMostHeadSize];
   __shared__ float tops[kTeams][kHeads], weights[kTeams][kHeads];
@@ -87,7 +112,7 @@ __global__ void __launch_bounds__(kThreads) part_kernel(const __grid_constant__ 
   const int first_head = static_cast<int>(blockIdx.y) % p.group_blocks * kHeads;  // of the group
   const int heads = min(kHeads, p.group - first_head), first_query = kv_head * p.group + first_head;
   let_next_begin();
-  wait_for_previous();
+  if (!p.early) wait_for_previous();
 
   const int64_t position = p.positions[token], base = p.cache_rows[token];
   const auto* q = reinterpret_cast<const T*>(p.q) + token * p.q_row;
@@ -99,21 +124,44 @@ __global__ void __launch_bounds__(kThreads) part_kernel(const __grid_constant__ 
   const int64_t begin_all = p.window > 0 && position + 1 > p.window ? position + 1 - p.window : 0;
   const int64_t share = ceil_div(position + 1 - begin_all, kDecodeParts);
   const int64_t begin = begin_all + blockIdx.x * share, end = min(begin + share, position + 1);
+  constexpr int kAtOnce = at_once(kChannels);
+  const int team = static_cast<int>(threadIdx.x) / kLanes, first = static_cast<int>(threadIdx.x) % kLanes * kChannels;
+  const int64_t last = max(min(end, position) - 1, int64_t{0});
+  float both[2 * kAtOnce][kChannels];  // keys, values
+  const auto fetch = [&](int64_t round) {
+    const T* rows[2 * kAtOnce];
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u) {
+      const int64_t offset = min(round + u * kTeams + team, last) * p.cache_row;
+      rows[u] = cache_k + offset;
+      rows[kAtOnce + u] = cache_v + offset;
+    }
+    load_channels(rows, first, d_size, both);
+  };
+  fetch(begin);
+  if (p.early) wait_for_previous();
+
   const bool writes = begin <= position && position < end && first_head == 0;
-  for (int i = static_cast<int>(threadIdx.x); i < heads * d_size; i += kThreads) {
-    const int h = i / d_size, d = i % d_size;
-    query[h][d] = rotated(p, q + (first_query + h) * p.q_head, d, position) * p.scale;
-  }
   for (int d = static_cast<int>(threadIdx.x); d < d_size; d += kThreads) {
-    newest[0][d] = rotated(p, k, d, position);
-    newest[1][d] = to_f32(v[d]);
+    const Turn turn(p, d, position);
+    T low[kHeads], high[kHeads];  // all loads before the first use
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) {
+      const T* head = q + (first_query + (h < heads ? h : 0)) * p.q_head;
+      low[h] = head[turn.low];
+      high[h] = head[turn.high];
+    }
+    const T k_low = k[turn.low], k_high = k[turn.high], new_v = v[d];
+#pragma unroll
+    for (int h = 0; h < kHeads; ++h) query[h][d] = turn(low[h], high[h]) * p.scale;
+    newest[0][d] = turn(k_low, k_high);
+    newest[1][d] = to_f32(new_v);
     if (!writes) continue;
     cache_k[position * p.cache_row + d] = from_f32<T>(newest[0][d]);
-    cache_v[position * p.cache_row + d] = v[d];
+    cache_v[position * p.cache_row + d] = new_v;
   }
   __syncthreads();
 
-  const int team = static_cast<int>(threadIdx.x) / kLanes, first = static_cast<int>(threadIdx.x) % kLanes * kChannels;
   float mine[kHeads][kChannels];
 #pragma unroll
   for (int h = 0; h < kHeads; ++h)
@@ -121,25 +169,28 @@ __global__ void __launch_bounds__(kThreads) part_kernel(const __grid_constant__ 
     for (int i = 0; i < kChannels; ++i) mine[h][i] = h < heads && first + i < d_size ? query[h][first + i] : 0.0F;
   Seen<kChannels> seen[kHeads];
   // All teams of a warp go round equally often, for they reduce together.
-  for (int64_t round = begin; round < end; round += kTeams) {
-    const int64_t j = round + team;
-    const bool sees = j < end;
-    float key[kChannels] = {}, value[kChannels] = {};
-    if (sees && j < position) {
-      load_channels(cache_k + j * p.cache_row, first, d_size, key);
-      load_channels(cache_v + j * p.cache_row, first, d_size, value);
-    } else if (sees) {
-      load_channels(newest[0], first, d_size, key);
-      load_channels(newest[1], first, d_size, value);
-    }
+  for (int64_t round = begin; round < end; round += kTeams * kAtOnce) {
 #pragma unroll
-    for (int h = 0; h < kHeads; ++h) {
-      float score = 0;
+    for (int u = 0; u < kAtOnce; ++u) {
+      const int64_t j = round + u * kTeams + team;
+      float(&key)[kChannels] = both[u], (&value)[kChannels] = both[kAtOnce + u];
+      if (j == position) {
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) score = fmaf(mine[h][i], key[i], score);
-      score = reduce_lanes(score, kLanes);
-      if (sees) seen[h].add(score, value);
+        for (int i = 0; i < kChannels; ++i) {
+          key[i] = first + i < d_size ? newest[0][first + i] : 0.0F;
+          value[i] = first + i < d_size ? newest[1][first + i] : 0.0F;
+        }
+      }
+#pragma unroll
+      for (int h = 0; h < kHeads; ++h) {
+        float score = 0;
+#pragma unroll
+        for (int i = 0; i < kChannels; ++i) score = fmaf(mine[h][i], key[i], score);
+        score = reduce_lanes(score, kLanes);
+        if (j < end) seen[h].add(score, value);
+      }
     }
+    if (round + kTeams * kAtOnce < end) fetch(round + kTeams * kAtOnce);
   }
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
@@ -153,26 +204,28 @@ __global__ void __launch_bounds__(kThreads) part_kernel(const __grid_constant__ 
       if (first + i < d_size) sums[(team * kHeads + h) * d_size + first + i] = seen[h].sum[i];
   }
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < heads * d_size; i += kThreads) {
-    const int h = i / d_size, d = i % d_size;
-    float top = tops[0][h];
+  for (int d = static_cast<int>(threadIdx.x); d < d_size; d += kThreads)
 #pragma unroll
-    for (int t = 1; t < kTeams; ++t) top = fmaxf(top, tops[t][h]);
-    float weight = 0, sum = 0;
+    for (int h = 0; h < kHeads; ++h) {
+      if (h >= heads) break;
+      float top = tops[0][h];
 #pragma unroll
-    for (int t = 0; t < kTeams; ++t) {
-      const float factor = tops[t][h] == -INFINITY ? 0.0F : expf(tops[t][h] - top);
-      weight = fmaf(weights[t][h], factor, weight);
-      sum = fmaf(sums[(t * kHeads + h) * d_size + d], factor, sum);
+      for (int t = 1; t < kTeams; ++t) top = fmaxf(top, tops[t][h]);
+      float weight = 0, sum = 0;
+#pragma unroll
+      for (int t = 0; t < kTeams; ++t) {
+        const float factor = tops[t][h] == -INFINITY ? 0.0F : expf(tops[t][h] - top);
+        weight = fmaf(weights[t][h], factor, weight);
+        sum = fmaf(sums[(t * kHeads + h) * d_size + d], factor, sum);
+      }
+      float* part =
+          p.parts + (((token * p.kv_heads * p.group + first_query + h) * kDecodeParts) + blockIdx.x) * (d_size + 2);
+      part[d] = sum;
+      if (d == 0) {
+        part[d_size] = weight;
+        part[d_size + 1] = top;
+      }
     }
-    float* part =
-        p.parts + (((token * p.kv_heads * p.group + first_query + h) * kDecodeParts) + blockIdx.x) * (d_size + 2);
-    part[d] = sum;
-    if (d == 0) {
-      part[d_size] = weight;
-      part[d_size + 1] = top;
-    }
-  }
 }
 
 /// Block (query head, token), a thread a channel.
@@ -249,7 +302,8 @@ void decode_attention(Ctx& ctx, const Tensor& o, const Tensor& q, const Tensor& 
                  .head_size = static_cast<int>(d),
                  .kv_heads = static_cast<int>(k.size(1)),
                  .group = static_cast<int>(q.size(1) / k.size(1)),
-                 .group_blocks = 1};
+                 .group_blocks = 1,
+                 .early = !ctx.train};
   with_type(q.dtype, [&]<class T>(Type<T>) {
     if (d <= 64) return launch_heads<T, 4>(ctx, p, q.size(0));
     if (d <= 128) return launch_heads<T, 8>(ctx, p, q.size(0));

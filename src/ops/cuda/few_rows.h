@@ -5,10 +5,13 @@
 
 namespace trireme::cuda {
 
+/// Whether a product with `a` is one of few rows, and SwiGLU of it (MatmulOptions) comes in the same pass.
+inline bool has_few_rows(const Tensor& a) { return a.size(0) <= 4; }
+
 /// Whether few_rows_matmul() takes this product. GELU's sides are not looked at.
 bool takes_few_rows(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options);
 
-/// c = alpha * a . b^T [+ bias], as ops/matmul.h has it.
+/// c = alpha * a . b^T [+ bias] and SwiGLU of it, as ops/matmul.h has it.
 void few_rows_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options);
 
 }  // namespace trireme::cuda

@@ -86,16 +86,18 @@ bool recall(const TuningFile& tuning, const std::string& key, const Call& call, 
   return way == static_cast<int>(Way::library) && is_usable(call, p, p.algorithm);
 }
 
-/// Product and GELU one after the other.
+/// Product and activation one after the other.
 void matmul_apart(Ctx& ctx, const Call& call) {
   const MatmulOptions& o = call.options;
   MatmulOptions product = o;
-  product.before_gelu = product.times_gelu_of = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = nullptr;
   matmul(ctx, o.before_gelu != nullptr ? *o.before_gelu : call.c, call.a, call.b, product, call.workspace);
   if (o.before_gelu != nullptr)
     gelu_forward(ctx, call.c, *o.before_gelu);
-  else
+  else if (o.times_gelu_of != nullptr)
     gelu_backward(ctx, call.c, call.c, *o.times_gelu_of);
+  else
+    swiglu_forward(ctx, *o.swiglu, call.c);
 }
 
 /// Tries the candidates, and GELU along with them against GELU apart.
@@ -152,6 +154,7 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
     if (side_of_gelu(o) != nullptr) return matmul_apart(ctx, call);
     return few_rows_matmul(ctx, c, a, b, o);
   }
+  if (o.swiglu != nullptr) return matmul_apart(ctx, call);
   const ProductKey key = key_of(call, state.tf32);
   auto found = state.prepared.find(key);
   if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, key)).first;

@@ -8,6 +8,7 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 256;  // of a block, where rows are short
+constexpr int64_t kFewRows = 8;
 
 struct Forward {
   Rows y, x, residual, delta, weight, bias;  // x: what is normed; written first where has_delta
@@ -27,6 +28,8 @@ __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constan
   const char* from = a.residual.row(active ? row : 0);
   const int64_t stride = int64_t{a.group} * V, first = int64_t{thread} * V;
   let_next_begin();
+  Pack<T, V> weight = {};  // was there long before. Where rows are many, registers are worth more
+  if (kPacks == 1 && first < a.y.cols) weight = load<T, V>(a.weight, a.weight.base, first);
   wait_for_previous();
 
   Pack<T, V> raw[kPacks] = {}, added[kPacks] = {};
@@ -71,7 +74,7 @@ __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constan
     const int64_t c = first + k * stride;
     if (c >= a.y.cols) break;
     float w[V], b[V] = {}, y[V];
-    unpack(load<T, V>(a.weight, a.weight.base, c), w);
+    unpack(kPacks == 1 ? weight : load<T, V>(a.weight, a.weight.base, c), w);
     if (a.has_bias) unpack(load<T, V>(a.bias, a.bias.base, c), b);
 #pragma unroll
     for (int i = 0; i < V; ++i) y[i] = fmaf((x[k][i] - mean) * rstd, w[i], b[i]);
@@ -133,7 +136,9 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
   if (n.y.numel() == 0) return;
   const auto fits = [&](const Rows& r) { return r.base == nullptr || same_packs(r, a.y.dtype); };
   const bool alike = fits(a.y) && fits(a.x) && fits(a.residual) && fits(a.delta) && fits(a.weight) && fits(a.bias);
-  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, 4, kThreads);
+  // For few rows as many threads as there are: then it is not throughput that counts.
+  const int packs = a.y.count <= kFewRows ? 1 : kMaxNormPacks;
+  const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, packs, kThreads);
   if (!alike || shape.packs == 0) {
     forward_any_kernel<<<narrow<int>(a.y.count), kThreads, 0, stream_of(ctx)>>>(a);
     return check_launch("norm_forward");
