@@ -170,6 +170,23 @@ TEST(Matmul, GeluInTheSamePassIsThatOfTwoOps) {
   }
 }
 
+TEST(Matmul, SwigluInTheSamePassIsThatOfTwoOps) {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const int64_t m : {1, 33}) {
+      const int64_t n = 40, k = 24;
+      const Owned a(dtype, {m, k}, random_values(m * k, 1)), b(dtype, {n, k}, random_values(n * k, 2));
+      const Owned c(dtype, {m, n}), act(dtype, {m, n / 2}), want_c(dtype, {m, n}), want_act(dtype, {m, n / 2});
+      OpContext op;
+      matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .swiglu = &act.t});
+      matmul(op.ctx(), want_c.t, a.t, b.t, {.transpose_b = true});
+      swiglu_forward(op.ctx(), want_act.t, want_c.t);
+      EXPECT_TRUE(c.same_bits(want_c));
+      EXPECT_TRUE(act.same_bits(want_act));
+      EXPECT_THROW(matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .swiglu = &c.t}), Bug);
+      EXPECT_THROW(matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .accumulate = true, .swiglu = &act.t}), Bug);
+    }
+}
+
 TEST(Matmul, RefusesWrongShapes) {
   OpContext op;
   const Owned a(DType::f32, {2, 4}), b(DType::f32, {3, 4}), c(DType::f32, {2, 3}), bias(DType::f32, {2});
