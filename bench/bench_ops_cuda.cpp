@@ -131,6 +131,7 @@ void bench_channels(Bench& b, int64_t n, int64_t c) {
   const Tensor gate_up = b.noise(kType, {n, 2 * c}), dgate_up = b.noise(kType, {n, 2 * c});
   b.run("swiglu_forward", shape, [&](Ctx& ctx) { swiglu_forward(ctx, y, gate_up); });
   b.run("swiglu_backward", shape, [&](Ctx& ctx) { swiglu_backward(ctx, dgate_up, dy, gate_up); });
+  b.run("swiglu_backward, y again", shape, [&](Ctx& ctx) { swiglu_backward(ctx, dgate_up, dy, gate_up, y); });
 
   const int64_t d = 128, heads = c / d, positions = 8192;
   Tensor by_head = x;
@@ -198,9 +199,10 @@ int main(int argc, char** argv) {
   }
   std::printf("%s\n", cuda_device_name(0).c_str());
   Bench b(argc > 1 ? argv[1] : "");
-  for (const int64_t c : {768, 2048, 4096}) bench_channels(b, 65536, c);
+  for (const int64_t c : {768, 1536, 3584, 4096}) bench_channels(b, 65536, c);
   bench_loss(b, 16384, 50257);
   bench_loss(b, 8192, 128256);
+  bench_loss(b, 8192, 151936);
   bench_adamw(b, int64_t{1} << 28);
   bench_adamw(b, 768 * 3072);
   return 0;

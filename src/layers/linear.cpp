@@ -78,13 +78,34 @@ void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Te
 void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
                       const Tensor* before_gelu) const {
   const ArenaScope scope(*ctx.temp);
-  const bool row = kind_ == LinearKind::row;
-  if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
-  const Tensor dy_rows = row ? groups_.gather(ctx, dy) : dy;
+  const Tensor dy_rows = rows_of(ctx, dy);
   if (float8_) return backward8(ctx, dx, dy_rows, x, saved, before_gelu);
-  if (weight_.grad.defined())
-    matmul(ctx, weight_.grad, dy_rows, row ? x : groups_.gather(ctx, x), {.transpose_a = true, .accumulate = true});
-  if (!dx.defined()) return;
+  add_gradient(ctx, dy_rows, x);
+  if (dx.defined()) put_dx(ctx, dx, dy_rows, before_gelu);
+}
+
+void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const std::function<Tensor()>& make_x) const {
+  CHECK(!float8_, "8-bit products read x before dx is there");
+  const ArenaScope scope(*ctx.temp);
+  const Tensor dy_rows = rows_of(ctx, dy);
+  put_dx(ctx, dx, dy_rows, nullptr);
+  add_gradient(ctx, dy_rows, make_x());
+}
+
+/// Whole rows of dy, whose sum is added to the bias's gradient.
+Tensor Linear::rows_of(Ctx& ctx, const Tensor& dy) const {
+  if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
+  return kind_ == LinearKind::row ? groups_.gather(ctx, dy) : dy;
+}
+
+void Linear::add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const {
+  if (!weight_.grad.defined()) return;
+  const Tensor whole = kind_ == LinearKind::row ? x : groups_.gather(ctx, x);
+  matmul(ctx, weight_.grad, dy_rows, whole, {.transpose_a = true, .accumulate = true});
+}
+
+void Linear::put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu) const {
+  const bool row = kind_ == LinearKind::row;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
   matmul(ctx, part, dy_rows, weight_.value, {.times_gelu_of = before_gelu});
   if (!row) groups_.sum(ctx, dx, part);

@@ -2,6 +2,8 @@
 // knows of tensor parallelism (Shoeybi et al., Megatron-LM, 2019).
 #pragma once
 
+#include <functional>
+
 #include "layers/groups.h"
 #include "ops/float8.h"
 #include "params/spec.h"
@@ -44,8 +46,13 @@ class Linear {
   /// `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
                 const Tensor* before_gelu = nullptr) const;
+  /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const std::function<Tensor()>& make_x) const;
 
  private:
+  Tensor rows_of(Ctx& ctx, const Tensor& dy) const;
+  void add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const;
+  void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu) const;
   void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
                  const Tensor* before_gelu) const;
 

@@ -57,7 +57,17 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
   const ArenaScope scope(*ctx.temp);
   const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
-  const Tensor* before_gelu = config_.kind == MlpKind::swiglu ? nullptr : &saved.up;
+  const bool swiglu = config_.kind == MlpKind::swiglu;
+  const Tensor* before_gelu = swiglu ? nullptr : &saved.up;
+  // The gradient overwrites what was saved: nothing reads it after this.
+  if (swiglu && !config_.float8 && !saved.act.defined()) {
+    // Where its gradient is worked out, the activation comes again for one more write, in its gradient's place.
+    down_.backward(ctx, dact, dy, [&] {
+      swiglu_backward(ctx, saved.up, dact, saved.up, dact);
+      return dact;
+    });
+    return up_.backward(ctx, dx, saved.up, x, saved.up_input);
+  }
   if (saved.act.defined() || saved.down_input.cols.defined()) {
     down_.backward(ctx, dact, dy, saved.act, saved.down_input, before_gelu);
   } else {
@@ -66,8 +76,7 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
     activate(ctx, act, saved.up);
     down_.backward(ctx, dact, dy, act, {}, before_gelu);
   }
-  // The gradient overwrites what was saved: nothing reads it after this.
-  if (config_.kind == MlpKind::swiglu) {
+  if (swiglu) {
     swiglu_backward(ctx, saved.up, dact, saved.up);
     up_.backward(ctx, dx, saved.up, x, saved.up_input);
   } else {

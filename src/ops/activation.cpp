@@ -49,13 +49,15 @@ void swiglu_forward(Ctx& ctx, Tensor y, const Tensor& gate_up) {
   end_op(ctx, op, y);
 }
 
-void swiglu_backward(Ctx& ctx, Tensor dgate_up, const Tensor& dy, const Tensor& gate_up) {
+void swiglu_backward(Ctx& ctx, Tensor dgate_up, const Tensor& dy, const Tensor& gate_up, Tensor y) {
   const char* op = "swiglu_backward";
   check_matrix(op, "dy", dy, dy.size(0), dy.size(1));
   check_matrix(op, "gate_up", gate_up, dy.size(0), 2 * dy.size(1));
   check_matrix(op, "dgate_up", dgate_up, dy.size(0), 2 * dy.size(1));
-  if (!begin_op(ctx, op, {.flops = flops(kSwigluBackwardFlops, dy), .bytes = bytes_of(dgate_up, dy, gate_up)})) return;
-  on_device(ctx, cpu::swiglu_backward, cuda::swiglu_backward, dgate_up, dy, gate_up);
+  if (y.defined()) check_matrix(op, "y", y, dy.size(0), dy.size(1));
+  const double bytes = bytes_of(dgate_up, dy, gate_up) + (y.defined() ? bytes_of(y) : 0);
+  if (!begin_op(ctx, op, {.flops = flops(kSwigluBackwardFlops, dy), .bytes = bytes})) return;
+  on_device(ctx, cpu::swiglu_backward, cuda::swiglu_backward, dgate_up, dy, gate_up, y);
   end_op(ctx, op, dgate_up);
 }
 

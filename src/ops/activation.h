@@ -12,7 +12,7 @@ void gelu_backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x);
 
 /// y (N, F) = silu(gate) * up, where gate_up (N, 2F) holds gate, then up.
 void swiglu_forward(Ctx& ctx, Tensor y, const Tensor& gate_up);
-/// dgate_up (N, 2F), written; may alias gate_up.
-void swiglu_backward(Ctx& ctx, Tensor dgate_up, const Tensor& dy, const Tensor& gate_up);
+/// dgate_up (N, 2F), written; may alias gate_up. y (N, F), where defined, is made again, bit for bit; may alias dy.
+void swiglu_backward(Ctx& ctx, Tensor dgate_up, const Tensor& dy, const Tensor& gate_up, Tensor y = {});
 
 }  // namespace trireme

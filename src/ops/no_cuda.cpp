@@ -22,7 +22,7 @@ namespace {
 void gelu_forward(Ctx&, const Tensor&, const Tensor&) { fail(); }
 void gelu_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 void swiglu_forward(Ctx&, const Tensor&, const Tensor&) { fail(); }
-void swiglu_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
+void swiglu_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void attention_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                        const AttentionArgs&, const Tensor&) {

@@ -107,6 +107,19 @@ TEST_P(Activation, InPlaceEqualsOutOfPlace) {
   EXPECT_TRUE(gate_up.same_bits(dgate_up));
 }
 
+TEST_P(Activation, SwigluComesAgainWithItsGradientInThatsPlace) {
+  const Doubles x = random_values(3 * 1402, 5, 4);
+  const Owned dy(GetParam(), {3, 701}, random_values(3 * 701, 7), 1);
+  Owned gate_up(GetParam(), {3, 1402}, x), dgate_up(GetParam(), {3, 1402}), y(GetParam(), {3, 701}, 1);
+  Owned again(GetParam(), {3, 701}, random_values(3 * 701, 7), 1);
+  OpContext op;
+  swiglu_forward(op.ctx(), y.t, gate_up.t);
+  swiglu_backward(op.ctx(), dgate_up.t, dy.t, gate_up.t);
+  swiglu_backward(op.ctx(), gate_up.t, again.t, gate_up.t, again.t);
+  EXPECT_TRUE(again.same_bits(y));
+  EXPECT_TRUE(gate_up.same_bits(dgate_up));
+}
+
 TEST(Activation, ExtremesNeitherOverflowNorHideNan) {
   const double inf = HUGE_VAL;
   const Owned x(DType::f32, {1, 8}, Doubles{1e30, -1e30, 88, -88, 0, -0.0, inf, NAN});

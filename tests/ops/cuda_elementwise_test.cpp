@@ -114,14 +114,18 @@ TEST_P(CudaElementwise, SwigluMatchesTheCpu) {
       Twin& gate_up = twin(dtype(), both, random_values(2 * n, 1, 6), pad);
       Twin& dy = twin(dtype(), shape, random_values(n, 2), pad);
       Twin &y = blank(dtype(), shape, pad), &dgate_up = blank(dtype(), both, pad);
+      Twin &again = twin(dtype(), shape, random_values(n, 2), pad), &dgate_up_too = blank(dtype(), both, pad);
       run_both([&](const Side& on) {
         swiglu_forward(on.ctx, on(y), on(gate_up));
         swiglu_backward(on.ctx, on(dgate_up), on(dy), on(gate_up));
+        swiglu_backward(on.ctx, on(dgate_up_too), on(again), on(gate_up), on(again));
         swiglu_backward(on.ctx, on(gate_up), on(dy), on(gate_up));
       });
       expect_twins_close(y, relative(dtype(), 12), absolute(dtype()), "y");
       expect_twins_close(dgate_up, relative(dtype(), 24), 0x1p-20 + absolute(dtype()), "dgate_up");
       expect_twins_close(gate_up, relative(dtype(), 24), 0x1p-20 + absolute(dtype()), "dgate_up in place");
+      EXPECT_EQ(again.got(), y.got()) << "what comes again with its gradient, in that's place";
+      EXPECT_EQ(dgate_up_too.got(), dgate_up.got());
       forget();
     }
   }

@@ -76,22 +76,34 @@ void swiglu_forward(Ctx& ctx, const Tensor& y, const Tensor& gate_up) {
   });
 }
 
-void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up) {
+/// kAgain: with y.
+template <bool kAgain>
+void swiglu_gradient(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
   const int64_t f = dy.size(1);
   const Rows gate(gate_up.slice(1, 0, f)), up(gate_up.slice(1, f, 2 * f));
-  const Rows dgate(dgate_up.slice(1, 0, f)), dup(dgate_up.slice(1, f, 2 * f));
-  for_chunks<2, 3>(ctx, {dgate, dup}, {Rows(dy), gate, up},
-                   [](auto& out, auto& in, int64_t n, int64_t, int64_t) HWY_ATTR {
-                     vector_loop(n, [&](auto d, int64_t i) HWY_ATTR {
-                       const auto dv = hn::LoadU(d, in[0] + i);
-                       const auto g = hn::LoadU(d, in[1] + i);
-                       const auto u = hn::LoadU(d, in[2] + i);
-                       const auto s = logistic(d, g);
-                       const auto slope = hn::Mul(s.value, hn::MulAdd(g, s.complement, hn::Set(d, 1.0F)));
-                       hn::StoreU(hn::Mul(hn::Mul(dv, u), slope), d, out[0] + i);
-                       hn::StoreU(hn::Mul(dv, hn::Mul(g, s.value)), d, out[1] + i);
-                     });
-                   });
+  std::array<Rows, kAgain ? 3 : 2> results{Rows(dgate_up.slice(1, 0, f)), Rows(dgate_up.slice(1, f, 2 * f))};
+  if constexpr (kAgain) results[2] = Rows(y);
+  for_chunks<kAgain ? 3 : 2, 3>(ctx, results, {Rows(dy), gate, up},
+                                [](auto& out, auto& in, int64_t n, int64_t, int64_t) HWY_ATTR {
+                                  vector_loop(n, [&](auto d, int64_t i) HWY_ATTR {
+                                    const auto dv = hn::LoadU(d, in[0] + i);
+                                    const auto g = hn::LoadU(d, in[1] + i);
+                                    const auto u = hn::LoadU(d, in[2] + i);
+                                    const auto s = logistic(d, g);
+                                    const auto slope = hn::Mul(s.value, hn::MulAdd(g, s.complement, hn::Set(d, 1.0F)));
+                                    const auto silu = hn::Mul(g, s.value);
+                                    hn::StoreU(hn::Mul(hn::Mul(dv, u), slope), d, out[0] + i);
+                                    hn::StoreU(hn::Mul(dv, silu), d, out[1] + i);
+                                    if constexpr (kAgain) hn::StoreU(hn::Mul(silu, u), d, out[2] + i);
+                                  });
+                                });
+}
+
+void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
+  if (y.defined())
+    swiglu_gradient<true>(ctx, dgate_up, dy, gate_up, y);
+  else
+    swiglu_gradient<false>(ctx, dgate_up, dy, gate_up, y);
 }
 
 }  // namespace trireme::cpu::HWY_NAMESPACE
@@ -112,8 +124,8 @@ void gelu_backward(Ctx& ctx, const Tensor& dx, const Tensor& dy, const Tensor& x
 void swiglu_forward(Ctx& ctx, const Tensor& y, const Tensor& gate_up) {
   HWY_DYNAMIC_DISPATCH(swiglu_forward)(ctx, y, gate_up);
 }
-void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up) {
-  HWY_DYNAMIC_DISPATCH(swiglu_backward)(ctx, dgate_up, dy, gate_up);
+void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
+  HWY_DYNAMIC_DISPATCH(swiglu_backward)(ctx, dgate_up, dy, gate_up, y);
 }
 
 }  // namespace trireme::cpu

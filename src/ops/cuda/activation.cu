@@ -50,17 +50,19 @@ struct Swiglu {  // of gate, up
   }
 };
 
-struct SwigluBackward {  // dgate, dup of dy, gate, up
-  static constexpr int kOut = 2, kIn = 3;
+template <bool kAgain>
+struct SwigluBackward {  // dgate, dup of dy, gate, up; and y again
+  static constexpr int kOut = kAgain ? 3 : 2, kIn = 3;
   static constexpr bool kPlaced = false;
   template <int V>
-  __device__ void operator()(float (&out)[2][V], const float (&in)[3][V], int64_t, int64_t) const {
+  __device__ void operator()(float (&out)[kOut][V], const float (&in)[3][V], int64_t, int64_t) const {
 #pragma unroll
     for (int i = 0; i < V; ++i) {
       const float dy = in[0][i], gate = in[1][i], up = in[2][i];
       const Logistic s = logistic(gate);
       out[0][i] = dy * up * (s.value * fmaf(gate, s.complement, 1.0F));
       out[1][i] = dy * (gate * s.value);
+      if constexpr (kAgain) out[2][i] = gate * s.value * up;
     }
   }
 };
@@ -87,9 +89,12 @@ void swiglu_forward(Ctx& ctx, const Tensor& y, const Tensor& gate_up) {
   map(ctx, "swiglu_forward", {y}, {in.gate, in.up}, Swiglu());
 }
 
-void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up) {
+void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
   const Halves in = halves(gate_up), out = halves(dgate_up);
-  map(ctx, "swiglu_backward", {out.gate, out.up}, {dy, in.gate, in.up}, SwigluBackward());
+  if (y.defined())
+    map(ctx, "swiglu_backward", {out.gate, out.up, y}, {dy, in.gate, in.up}, SwigluBackward<true>());
+  else
+    map(ctx, "swiglu_backward", {out.gate, out.up}, {dy, in.gate, in.up}, SwigluBackward<false>());
 }
 
 }  // namespace trireme::cuda

@@ -1,73 +1,15 @@
-// Cross-entropy, one block a row: one pass over memory for the statistics (every thread keeps a running maximum), one
-// in place for the gradient. Rows may begin at any address.
+// Cross-entropy in steps, for vocabularies in slices, one block a row: one pass over memory for the statistics (every
+// thread keeps a running maximum), one in place for the gradient. Rows may begin at any address.
 #include "ops/cuda/loss.h"
 
 #include "base/numeric.h"
 #include "ops/cuda/launch.cuh"
-#include "ops/cuda/reduce.cuh"
-#include "ops/cuda/walk.cuh"
+#include "ops/cuda/logits.cuh"
 
 namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kRowThreads = 1024;  // of cross_entropy: few rows at a time, so that the second pass finds them in the L2
-constexpr int kRowBlocks = 2;      // a processor, at most: one computes while the other moves memory
-
-__device__ constexpr float minus_infinity() { return -INFINITY; }
-
-struct Stats {
-  float max = minus_infinity();
-  float sum = 0;
-};
-
-/// Adds V logits. NaNs may be overlooked by the maximum: the sum of exponentials still carries them. A row (or slice)
-/// of -inf adds nothing: its terms are exp(-inf - 0), and not exp(-inf + inf).
-template <int V>
-__device__ void add_logits(Stats& s, const float (&x)[V]) {
-  float max = x[0];
-#pragma unroll
-  for (int i = 1; i < V; ++i) max = fmaxf(max, x[i]);
-  if (max > s.max) {
-    s.sum *= __expf(s.max - max);
-    s.max = max;
-  }
-  const float shift = s.max == minus_infinity() ? 0.0F : s.max;
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < V; ++i) sum += __expf(x[i] - shift);
-  s.sum += sum;
-}
-
-/// The whole row's statistics, in every thread of a block of `threads`.
-template <int kAtOnce, class T>
-__device__ Stats row_stats(const T* x, int64_t n, int threads) {
-  __shared__ float slots[2][kWarp];
-  Stats s;
-  walk<false, kAtOnce>(x, n, threadIdx.x, threads, [&](const auto& values, int64_t) { add_logits(s, values); });
-  const float max = reduce_group(s.max, threads, slots[0], Maximum());
-  if (s.max != max && s.max != minus_infinity()) s.sum *= expf(s.max - max);
-  return {max, reduce_group(s.sum, threads, slots[1])};
-}
-
-/// x = factor * (exp(x - lse) - [column is the target]); nothing of an ignored row counts, not even a NaN.
-template <int kAtOnce, class T>
-__device__ void write_gradient(T* x, int64_t n, int threads, float lse, float factor, int64_t target) {
-  if (factor == 0) {
-    walk<true, kAtOnce>(x, n, threadIdx.x, threads, [](auto& values, int64_t) {
-      for (float& v : values) v = 0;
-    });
-    return;
-  }
-  walk<true, kAtOnce>(x, n, threadIdx.x, threads, [&]<int V>(float(&values)[V], int64_t c) {
-#pragma unroll
-    for (int i = 0; i < V; ++i) values[i] = __expf(values[i] - lse) * factor;
-    if (target < c || target >= c + V) return;
-#pragma unroll
-    for (int i = 0; i < V; ++i)
-      if (c + i == target) values[i] -= factor;
-  });
-}
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -88,21 +30,8 @@ __global__ void __launch_bounds__(kThreads)
     backward_kernel(const __grid_constant__ Rows logits, const float* lse, const int32_t* targets, const float* weights,
                     float scale, int64_t col_begin) {
   const int64_t row = blockIdx.x;
-  write_gradient<4>(reinterpret_cast<T*>(logits.row(row)), logits.cols, kThreads, lse[row], scale * weights[row],
-                    targets[row] - col_begin);
-}
-
-template <class T>
-__global__ void __launch_bounds__(kRowThreads, kRowBlocks)
-    whole_kernel(float* loss, const __grid_constant__ Rows logits, const int32_t* targets, const float* weights,
-                 float scale) {
-  const int64_t row = blockIdx.x, target = targets[row];
-  auto* x = reinterpret_cast<T*>(logits.row(row));
-  const float target_logit = target >= 0 && target < logits.cols ? to_f32(x[target]) : 0.0F;
-  const Stats s = row_stats<2>(x, logits.cols, kRowThreads);  // synchronises: all have read the target's logit
-  const float log_sum = logf(s.sum);
-  if (threadIdx.x == 0) loss[row] = (s.max - target_logit) + log_sum;
-  write_gradient<2>(x, logits.cols, kRowThreads, s.max + log_sum, scale * weights[row], target);
+  write_gradient<4>(reinterpret_cast<T*>(logits.row(row)), logits.cols, kThreads,
+                    {lse[row], scale * weights[row], targets[row] - col_begin});
 }
 
 __global__ void __launch_bounds__(kThreads)
@@ -172,23 +101,6 @@ void cross_entropy_backward(Ctx& ctx, const Tensor& logits, const Tensor& lse, c
                                                                                  weights.f32(), scale, col_begin);
   });
   check_launch("cross_entropy_backward");
-}
-
-void cross_entropy(Ctx& ctx, const Tensor& loss, const Tensor& logits, const Tensor& targets, const Tensor& weights,
-                   float scale) {
-  const Rows rows(logits);
-  if (rows.count == 0) return;
-  // Rows that would push each other out of the L2 between the passes come one a processor: shared memory that nobody
-  // uses keeps a second block away.
-  const int64_t in_flight = kRowBlocks * ctx.cuda->multiprocessors() * rows.cols * dtype_size(logits.dtype);
-  const int unused = in_flight > ctx.cuda->l2_bytes() * int64_t{2} / 3 ? ctx.cuda->max_shared_bytes() / 2 + 1024 : 0;
-  with_type(logits.dtype, [&]<class T>(Type<T>) {
-    check_cuda(cudaFuncSetAttribute(whole_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, unused),
-               "cross_entropy");
-    whole_kernel<T><<<narrow<int>(rows.count), kRowThreads, static_cast<size_t>(unused), stream_of(ctx)>>>(
-        loss.f32(), rows, targets.i32(), weights.f32(), scale);
-  });
-  check_launch("cross_entropy");
 }
 
 void weighted_sum(Ctx& ctx, const Tensor& sum, const Tensor& weights, const Tensor& loss) {

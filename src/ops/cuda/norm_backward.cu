@@ -95,6 +95,9 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
     }
     end_of_row();
   };
+  const auto statistics = [&](int64_t row) -> Pair {  // mean, rstd
+    return row < a.x.count ? Pair{kCentered ? a.mean[row] : 0.0F, a.rstd[row]} : Pair{};
+  };
   const auto get = [&](int stage, int tensor, int k, float(&to)[V]) {
     unpack(*reinterpret_cast<const Pack<T, V>*>(place(stage, tensor, k)), to);
   };
@@ -107,11 +110,13 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
   const float scale = 1.0F / static_cast<float>(a.x.cols);
   int64_t row = int64_t{blockIdx.x} * a.groups + static_cast<int>(threadIdx.x) / a.group;
   for (int s = 0; s + 1 < a.stages; ++s) fetch(row + s * step, s);
+  Pair of_row = statistics(row);
   int stage = 0, turn = 0;
   // All groups of a block go around equally often: the last rows of some do not exist.
   for (int64_t block_row = int64_t{blockIdx.x} * a.groups; block_row < a.x.count; block_row += step, row += step) {
     const bool active = row < a.x.count;
-    const float mean = kCentered && active ? a.mean[row] : 0.0F, rstd = active ? a.rstd[row] : 0.0F;
+    const float mean = of_row.a, rstd = of_row.b;
+    of_row = statistics(row + step);  // as early as what lies in the ring: its way is as long
     fetch(row + (a.stages - 1) * step, stage == 0 ? a.stages - 1 : stage - 1);
     wait_for_all_but(a.stages - 1);
 
@@ -203,6 +208,9 @@ void launch(const Ctx& ctx, Backward a, unsigned blocks, const NormShape& shape)
   const int bytes = std::max(a.stages * a_stage, sums);
   const auto kernel = backward_kernel<T, kWidth<T>, kPacks, kCentered>;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "norm_backward");
+  check_cuda(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+      "norm_backward");
   kernel<<<blocks, shape.threads(), static_cast<size_t>(bytes), stream_of(ctx)>>>(a);
 }
 

@@ -1,6 +1,7 @@
 // AdamW in one pass over memory, with the CPU's arithmetic operation for operation: both give the same bits. One launch
 // takes as many slices as fit into a kernel's arguments; its blocks are dealt to them in order, and each warp has one
-// block of 8-bit codes, so that a scale is a matter of its lanes.
+// block of 8-bit codes, so that a scale is a matter of its lanes. Slices in whole packs at even positions, which nearly
+// all are, have a kernel without a branch: where chance is drawn, instructions are what takes the time.
 #include "ops/cuda/optim.h"
 
 #include <algorithm>
@@ -37,6 +38,7 @@ struct Slice {
   float decay;
   int32_t first_block;
   bool packs;  // everything lies at addresses that packs need
+  bool plain;  // and there are whole packs only, of elements at even positions that lie one after the other
 };
 
 struct AdamW {
@@ -55,7 +57,8 @@ struct alignas(sizeof(E) * kPack) Four {
   E e[kPack];
 };
 
-/// Where a thread's packs lie, and how many of a pack's elements are there.
+/// Where a thread's packs lie, and how many of a pack's elements are there: all or none of a plain slice's.
+template <bool kPlain>
 struct Place {
   int64_t begin;  // of the warp's elements
   int64_t n;      // of the slice
@@ -64,16 +67,16 @@ struct Place {
   __device__ int64_t at(int u) const {
     return begin + u * kLanes * kPack + static_cast<int>(threadIdx.x) % kLanes * kPack;
   }
-  __device__ bool whole(int u) const { return packs && at(u) + kPack <= n; }
+  __device__ bool whole(int u) const { return kPlain ? at(u) < n : packs && at(u) + kPack <= n; }
 };
 
-template <class E>
-__device__ void load(const Place& place, const void* from, E (&to)[kAtOnce][kPack]) {
+template <class E, bool kPlain>
+__device__ void load(const Place<kPlain>& place, const void* from, E (&to)[kAtOnce][kPack]) {
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u) {
     const E* p = static_cast<const E*>(from) + place.at(u);
-    if (place.whole(u)) {
-      const Four<E> four = *reinterpret_cast<const Four<E>*>(p);
+    if (kPlain || place.whole(u)) {
+      const Four<E> four = place.whole(u) ? *reinterpret_cast<const Four<E>*>(p) : Four<E>();
 #pragma unroll
       for (int j = 0; j < kPack; ++j) to[u][j] = four.e[j];
     } else {
@@ -83,8 +86,8 @@ __device__ void load(const Place& place, const void* from, E (&to)[kAtOnce][kPac
   }
 }
 
-template <class E>
-__device__ void store(const Place& place, void* to, const E (&from)[kAtOnce][kPack]) {
+template <class E, bool kPlain>
+__device__ void store(const Place<kPlain>& place, void* to, const E (&from)[kAtOnce][kPack]) {
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u) {
     E* p = static_cast<E*>(to) + place.at(u);
@@ -93,7 +96,7 @@ __device__ void store(const Place& place, void* to, const E (&from)[kAtOnce][kPa
 #pragma unroll
       for (int j = 0; j < kPack; ++j) four.e[j] = from[u][j];
       *reinterpret_cast<Four<E>*>(p) = four;
-    } else {
+    } else if constexpr (!kPlain) {
 #pragma unroll
       for (int j = 0; j < kPack; ++j)
         if (place.at(u) + j < place.n) p[j] = from[u][j];
@@ -118,16 +121,28 @@ __device__ void update(const AdamW& a, float decay, float factor, float& master,
   master = __fmaf_rn(master, decay, -__fdiv_rn(__fmul_rn(m, a.step), denominator));
 }
 
-__device__ void draw(const Slice& s, const Place& place, RoundingBits (&bits)[kAtOnce][kPack]) {
+template <bool kPlain>
+__device__ void draw(const Slice& s, const Place<kPlain>& place, RoundingBits (&bits)[kAtOnce][kPack]) {
+  Philox4 words{};
+  if constexpr (kPlain) {
 #pragma unroll
-  for (int u = 0; u < kAtOnce; ++u) {
-    Philox4 words{};
-    int64_t have = -1;
+    for (int u = 0; u < kAtOnce; ++u)
 #pragma unroll
-    for (int j = 0; j < kPack; ++j) {
-      const int64_t position = s.positions.of(place.at(u) + j);
-      if (position / 2 != have) words = s.key.draw(0, static_cast<uint64_t>(have = position / 2));
-      bits[u][j] = position % 2 == 0 ? RoundingBits{words[0], words[1]} : RoundingBits{words[2], words[3]};
+      for (int j = 0; j < kPack; j += 2) {
+        words = s.key.draw(0, static_cast<uint64_t>(s.positions.first + place.at(u) + j) / 2);
+        bits[u][j] = {words[0], words[1]};
+        bits[u][j + 1] = {words[2], words[3]};
+      }
+  } else {
+#pragma unroll
+    for (int u = 0; u < kAtOnce; ++u) {
+      int64_t have = -1;
+#pragma unroll
+      for (int j = 0; j < kPack; ++j) {
+        const int64_t position = s.positions.of(place.at(u) + j);
+        if (position / 2 != have) words = s.key.draw(0, static_cast<uint64_t>(have = position / 2));
+        bits[u][j] = position % 2 == 0 ? RoundingBits{words[0], words[1]} : RoundingBits{words[2], words[3]};
+      }
     }
   }
 }
@@ -135,7 +150,8 @@ __device__ void draw(const Slice& s, const Place& place, RoundingBits (&bits)[kA
 /// The values of a slice as they lie in memory, loaded before anything is stored.
 template <Keep keep>
 struct Stored {
-  __device__ void load_from(const Slice& s, const Place& place) {
+  template <bool kPlain>
+  __device__ void load_from(const Slice& s, const Place<kPlain>& place) {
     if constexpr (keep == Keep::master) {
       load(place, s.master, master_);
     } else {
@@ -157,8 +173,8 @@ struct Stored {
   uint16_t high_[kAtOnce][kPack], low_[kAtOnce][kPack];
 };
 
-template <class T, Keep keep>
-__device__ void store_value(const Slice& s, const Place& place, const Values& value,
+template <class T, Keep keep, bool kPlain>
+__device__ void store_value(const Slice& s, const Place<kPlain>& place, const Values& value,
                             const RoundingBits (&bits)[kAtOnce][kPack]) {
   if constexpr (keep == Keep::master) {
     store(place, s.master, value);
@@ -211,8 +227,8 @@ __device__ float largest_of_warp(const Values& value) {
 }
 
 /// All lanes of a warp. `scales`: of the slice.
-template <class S, bool kRoot>
-__device__ void store_moments(const Place& place, void* to, float* scales, Values& value,
+template <class S, bool kRoot, bool kPlain>
+__device__ void store_moments(const Place<kPlain>& place, void* to, float* scales, Values& value,
                               const RoundingBits (&bits)[kAtOnce][kPack]) {
   if constexpr (std::is_same_v<S, float>) {
     store(place, to, value);
@@ -235,8 +251,9 @@ __device__ void store_moments(const Place& place, void* to, float* scales, Value
 }
 
 /// T: of the parameter; S: of m and v, bf16 as its bits.
-template <class T, Keep keep, class S>
-__global__ void __launch_bounds__(kThreads) adamw_kernel(const __grid_constant__ AdamW a) {
+template <class T, Keep keep, class S, bool kPlain>
+__global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) == 2 ? 4 : 1)
+    adamw_kernel(const __grid_constant__ AdamW a) {
   int low = 0, high = a.count - 1;  // the last slice that begins at or before this block
   while (low < high) {
     const int middle = (low + high + 1) / 2;
@@ -250,7 +267,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(const __grid_constant__
                         static_cast<int>(threadIdx.x) / kLanes * kWarpElements;
   const float factor = a.factor == nullptr ? 1.0F : *a.factor;
   if (begin >= s.n || isnan(factor)) return;  // the whole warp
-  const Place place{begin, s.n, s.packs};
+  const Place<kPlain> place{begin, s.n, s.packs};
 
   Stored<keep> stored;
   S raw_m[kAtOnce][kPack], raw_v[kAtOnce][kPack];
@@ -297,7 +314,8 @@ AdamW coefficients(const AdamWArgs& args) {
           .factor = args.factor.defined() ? args.factor.f32() : nullptr};
 }
 
-Slice device_slice(const AdamWSlice& s, const AdamWArgs& args, int64_t first_block) {
+Slice device_slice(const AdamWSlice& s, const AdamWArgs& args) {
+  const bool packs = aligned(s.master) && aligned(s.m) && aligned(s.v) && aligned(s.grad) && aligned(s.param);
   return {.master = s.master.data,
           .param = s.param.data,
           .m = s.m.data,
@@ -309,13 +327,17 @@ Slice device_slice(const AdamWSlice& s, const AdamWArgs& args, int64_t first_blo
           .key = s.key,
           .positions = s.positions,
           .decay = static_cast<float>(1.0 - static_cast<double>(args.lr) * static_cast<double>(s.weight_decay)),
-          .first_block = narrow<int32_t>(first_block),
-          .packs = aligned(s.master) && aligned(s.m) && aligned(s.v) && aligned(s.grad) && aligned(s.param)};
+          .first_block = 0,
+          .packs = packs,
+          .plain = packs && s.grad.numel() % kPack == 0 && s.positions.width == 0 && s.positions.first % 2 == 0};
 }
 
 template <class T, Keep keep>
 void launch_kept(Ctx& ctx, const AdamW& a, int blocks, DType moments) {
-  const auto run = [&]<class S>(Type<S>) { adamw_kernel<T, keep, S><<<blocks, kThreads, 0, stream_of(ctx)>>>(a); };
+  const auto run = [&]<class S>(Type<S>) {
+    const auto kernel = a.slices[0].plain ? adamw_kernel<T, keep, S, true> : adamw_kernel<T, keep, S, false>;
+    kernel<<<blocks, kThreads, 0, stream_of(ctx)>>>(a);
+  };
   switch (moments) {
     case DType::f32: return run(Type<float>());
     case DType::bf16: return run(Type<uint16_t>());
@@ -351,13 +373,17 @@ void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs&
     a.count = 0;
     blocks = 0;
   };
-  for (const AdamWSlice& s : slices) {
-    if (s.grad.numel() == 0) continue;
-    if (a.count == kMaxSlices) flush();
-    a.slices[a.count++] = device_slice(s, args, blocks);
-    blocks += ceil_div(s.grad.numel(), kBlockElements);
+  for (const bool plain : {true, false}) {
+    for (const AdamWSlice& s : slices) {
+      Slice slice = device_slice(s, args);
+      if (slice.n == 0 || slice.plain != plain) continue;
+      if (a.count == kMaxSlices) flush();
+      slice.first_block = narrow<int32_t>(blocks);
+      a.slices[a.count++] = slice;
+      blocks += ceil_div(slice.n, kBlockElements);
+    }
+    flush();
   }
-  flush();
 }
 
 void clip_factor(Ctx& ctx, const Tensor& factor, const Tensor& squares, const Tensor& loss, const ClipArgs& args) {

@@ -16,25 +16,29 @@ struct Rope {
   Rows x;
   const int32_t* positions;
   const float* table;
-  int64_t tokens, heads, half, table_rows;
-  int64_t packs;        // of half a head
-  int64_t head_blocks;  // of kHeads
+  int64_t half, table_rows;
+  int tokens, heads;
+  int packs;        // of half a head
+  int head_blocks;  // of kHeads
   float sign;
 };
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads) rope_kernel(const __grid_constant__ Rope a) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  const int64_t token = i / (a.packs * a.head_blocks);
+  // In 32 bits: divisions in 64 take longer than everything else.
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  const int token = i / (a.packs * a.head_blocks);
   if (token >= a.tokens) return;
-  const int64_t rest = i % (a.packs * a.head_blocks);
-  const int64_t first_head = rest / a.packs * kHeads, c = rest % a.packs * V;
+  const int rest = i % (a.packs * a.head_blocks);
+  const int first_head = rest / a.packs * kHeads;
+  const int64_t c = int64_t{rest % a.packs} * V;
+  char* first_row = a.x.base + token * a.x.outer_stride + first_head * a.x.inner_stride;
 
   Pack<T, V> low[kHeads], high[kHeads];
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
     if (first_head + h >= a.heads) break;
-    const char* row = a.x.row(token * a.heads + first_head + h);
+    const char* row = first_row + h * a.x.inner_stride;
     low[h] = load<T, V>(a.x, row, c);
     high[h] = load<T, V>(a.x, row, a.half + c);
   }
@@ -50,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const __grid_constant__ 
 #pragma unroll
   for (int h = 0; h < kHeads; ++h) {
     if (first_head + h >= a.heads) break;
-    char* row = a.x.row(token * a.heads + first_head + h);
+    char* row = first_row + h * a.x.inner_stride;
     float from[2][V], to[2][V];
     unpack(low[h], from[0]);
     unpack(high[h], from[1]);
@@ -66,10 +70,10 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(const __grid_constant__ 
 
 template <class T, int V>
 void launch(const Ctx& ctx, Rope a) {
-  a.packs = a.half / V;
+  a.packs = narrow<int>(a.half / V);
   a.head_blocks = ceil_div(a.heads, kHeads);
-  const auto blocks = narrow<int>(ceil_div(a.tokens * a.packs * a.head_blocks, kThreads));
-  rope_kernel<T, V><<<blocks, kThreads, 0, stream_of(ctx)>>>(a);
+  const int threads = narrow<int>(round_up(int64_t{a.tokens} * a.packs * a.head_blocks, kThreads));
+  rope_kernel<T, V><<<static_cast<unsigned>(threads / kThreads), kThreads, 0, stream_of(ctx)>>>(a);
 }
 
 }  // namespace
@@ -79,10 +83,10 @@ void rope(Ctx& ctx, const Tensor& x, const Tensor& positions, const Tensor& tabl
   const Rope a{.x = Rows(x),
                .positions = positions.i32(),
                .table = table.f32(),
-               .tokens = x.size(0),
-               .heads = x.size(1),
                .half = x.size(2) / 2,
                .table_rows = table.size(0),
+               .tokens = narrow<int>(x.size(0)),
+               .heads = narrow<int>(x.size(1)),
                .sign = inverse ? -1.0F : 1.0F};
   const int width = x.dtype == DType::f32 ? 4 : 8;
   if (packs_fit(a.x, width) && a.half % width == 0)
