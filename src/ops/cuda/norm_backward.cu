@@ -19,30 +19,35 @@ struct Backward {
   float *dweight, *dbias;    // partial sums (blocks, C), or null
   bool accumulate;
   int group, groups;
-  int stages;  // rows of a group in the ring
+  int stages;                        // rows of a group in the ring
+  int64_t dx_step, dy_step, x_step;  // bytes from a group's row to its next, where rows lie evenly
 };
 
 struct Pair {
   float a, b;
 };
 
-/// Waits for the other warps of a group only: groups are at rows of their own. Barrier 0 is the whole block's.
-__device__ void synchronise_group(int group, int threads) {
-  asm volatile("bar.sync %0, %1;" ::"r"(group + 1), "r"(threads) : "memory");
-}
+/// A thread's group of `threads`: a power of two up to a warp, or whole warps from `first` on.
+struct Group {
+  int index, threads, warps, first;
+
+  __device__ explicit Group(int size)
+      : index(static_cast<int>(threadIdx.x) / size), threads(size), warps(size / kWarp), first(index * warps) {}
+  /// Waits for the other warps of the group only: groups are at rows of their own. Barrier 0 is the whole block's.
+  __device__ void synchronise() const { asm volatile("bar.sync %0, %1;" ::"r"(index + 1), "r"(threads) : "memory"); }
+};
 
 /// Two totals over a group as reduce_group gives one, with one synchronisation.
-__device__ Pair reduce_pair(Pair v, int threads, Pair* slots) {
-  const int lanes = threads < kWarp ? threads : kWarp;
+template <bool kWholeWarps>
+__device__ Pair reduce_pair(Pair v, const Group& group, Pair* slots) {
+  const int lanes = kWholeWarps || group.threads > kWarp ? kWarp : group.threads;
   v = {reduce_lanes(v.a, lanes), reduce_lanes(v.b, lanes)};
-  if (threads <= kWarp) return v;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  if (threadIdx.x % kWarp == 0) slots[warp] = v;
-  synchronise_group(static_cast<int>(threadIdx.x) / threads, threads);
-  const int warps = threads / kWarp, first = warp / warps * warps;
-  v = slots[first];
+  if (group.threads <= kWarp) return v;
+  if (threadIdx.x % kWarp == 0) slots[threadIdx.x / kWarp] = v;
+  group.synchronise();
+  v = slots[group.first];
 #pragma unroll 4
-  for (int i = 1; i < warps; ++i) v = {v.a + slots[first + i].a, v.b + slots[first + i].b};
+  for (int i = 1; i < group.warps; ++i) v = {v.a + slots[group.first + i].a, v.b + slots[group.first + i].b};
   return v;
 }
 
@@ -68,10 +73,18 @@ __device__ void leave_sums(const Backward& a, const float (&sums)[kPacks][V], fl
   }
 }
 
+/// What a row's gradient is made of. Kept between the two passes over a row where registers are left.
+template <int V>
+struct Terms {
+  float g[V], xhat[V];
+};
+
 template <class T, int V, int kPacks, bool kCentered>
 __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kernel(const __grid_constant__ Backward a) {
   extern __shared__ uint4 ring[];  // afterwards the groups' sums
   __shared__ Pair slots[2][kWarp];
+  constexpr bool kKeepsTerms = kPacks == 2, kWholeWarps = kPacks > 1;
+  const Group group(a.group);
   const int thread = static_cast<int>(threadIdx.x) % a.group;
   const int64_t first = int64_t{thread} * V, stride = int64_t{a.group} * V;
   const int64_t step = int64_t{gridDim.x} * a.groups;
@@ -81,22 +94,33 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
   const auto place = [&](int stage, int tensor, int k) {
     return ring + ((stage * kTensors + tensor) * kPacks + k) * static_cast<int>(blockDim.x) + threadIdx.x;
   };
-  const auto fetch = [&](int64_t row, int stage) {
-    if (row < a.x.count) {
-      const auto copy = [&](const Rows& rows, int tensor) {
-        const char* from = rows.row(row) + first * static_cast<int64_t>(sizeof(T));
+  const auto advance = [&](const Rows& rows, char*& at, int64_t bytes, int64_t to_row) {
+    at = rows.inner == 1 ? at + bytes : rows.row(to_row);
+  };
+  int64_t row = int64_t{blockIdx.x} * a.groups + group.index;
+  int64_t fetched = row;
+  char *dy_at = a.dy.row(row), *x_at = a.x.row(row), *old_at = a.dx.row(row), *dx_at = old_at;
+  // The group's next row, and none behind the last.
+  const auto fetch = [&](int stage) {
+    if (fetched < a.x.count) {
+      const auto copy = [&](const char* at, int tensor) {
+        const char* from = at + first * static_cast<int64_t>(sizeof(T));
 #pragma unroll
         for (int k = 0; k < kPacks; ++k)
           if (inside(k)) copy_ahead(place(stage, tensor, k), from + k * stride * static_cast<int64_t>(sizeof(T)));
       };
-      copy(a.dy, kDy);
-      copy(a.x, kX);
-      if (a.accumulate) copy(a.dx, kOld);
+      copy(dy_at, kDy);
+      copy(x_at, kX);
+      if (a.accumulate) copy(old_at, kOld);
     }
     end_of_row();
+    fetched += step;
+    advance(a.dy, dy_at, a.dy_step, fetched);
+    advance(a.x, x_at, a.x_step, fetched);
+    advance(a.dx, old_at, a.dx_step, fetched);
   };
-  const auto statistics = [&](int64_t row) -> Pair {  // mean, rstd
-    return row < a.x.count ? Pair{kCentered ? a.mean[row] : 0.0F, a.rstd[row]} : Pair{};
+  const auto statistics = [&](int64_t r) -> Pair {  // mean, rstd
+    return r < a.x.count ? Pair{kCentered ? a.mean[r] : 0.0F, a.rstd[r]} : Pair{};
   };
   const auto get = [&](int stage, int tensor, int k, float(&to)[V]) {
     unpack(*reinterpret_cast<const Pack<T, V>*>(place(stage, tensor, k)), to);
@@ -108,53 +132,59 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
     if (inside(k)) weight[k] = load<T, V>(a.weight, a.weight.base, first + k * stride);
   float dweight[kPacks][V] = {}, dbias[kCentered ? kPacks : 1][V] = {};
   const float scale = 1.0F / static_cast<float>(a.x.cols);
-  int64_t row = int64_t{blockIdx.x} * a.groups + static_cast<int>(threadIdx.x) / a.group;
-  for (int s = 0; s + 1 < a.stages; ++s) fetch(row + s * step, s);
+  for (int s = 0; s + 1 < a.stages; ++s) fetch(s);
   Pair of_row = statistics(row);
   int stage = 0, turn = 0;
   // All groups of a block go around equally often: the last rows of some do not exist.
-  for (int64_t block_row = int64_t{blockIdx.x} * a.groups; block_row < a.x.count; block_row += step, row += step) {
+  for (int64_t block_row = int64_t{blockIdx.x} * a.groups; block_row < a.x.count; block_row += step) {
     const bool active = row < a.x.count;
     const float mean = of_row.a, rstd = of_row.b;
     of_row = statistics(row + step);  // as early as what lies in the ring: its way is as long
-    fetch(row + (a.stages - 1) * step, stage == 0 ? a.stages - 1 : stage - 1);
+    fetch(stage == 0 ? a.stages - 1 : stage - 1);
     wait_for_all_but(a.stages - 1);
 
-    Pair sums{};
-#pragma unroll
-    for (int k = 0; k < kPacks; ++k) {
-      if (!active || !inside(k)) break;
-      float dy[V], x[V], w[V];
+    Terms<V> terms[kPacks];
+    const auto terms_of = [&](int k, float(&dy)[V]) {
+      float x[V], w[V];
       get(stage, kDy, k, dy);
       get(stage, kX, k, x);
       unpack(weight[k], w);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        const float xhat = (x[i] - mean) * rstd, g = dy[i] * w[i];
-        if (kCentered) sums.a += g;
-        sums.b = fmaf(g, xhat, sums.b);
-        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+        terms[k].g[i] = dy[i] * w[i];
+        terms[k].xhat[i] = (x[i] - mean) * rstd;
+      }
+    };
+    Pair sums{};
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k) {
+      if (!active || !inside(k)) break;
+      float dy[V];
+      terms_of(k, dy);
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
+        if (kCentered) sums.a += terms[k].g[i];
+        sums.b = fmaf(terms[k].g[i], terms[k].xhat[i], sums.b);
+        dweight[k][i] = fmaf(dy[i], terms[k].xhat[i], dweight[k][i]);
         if (kCentered) dbias[k][i] += dy[i];
       }
     }
-    sums = reduce_pair(sums, a.group, slots[turn]);
+    sums = reduce_pair<kWholeWarps>(sums, group, slots[turn]);
     turn ^= 1;
     const float mean_g = sums.a * scale, mean_g_xhat = sums.b * scale;
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
       if (!active || !inside(k)) break;
-      float dy[V], x[V], w[V], before[V] = {}, dx[V];
-      get(stage, kDy, k, dy);
-      get(stage, kX, k, x);
-      unpack(weight[k], w);
+      float dy[V], before[V] = {}, dx[V];
+      if (!kKeepsTerms) terms_of(k, dy);
       if (a.accumulate) get(stage, kOld, k, before);
 #pragma unroll
-      for (int i = 0; i < V; ++i) {
-        const float xhat = (x[i] - mean) * rstd;
-        dx[i] = fmaf(fmaf(-xhat, mean_g_xhat, fmaf(dy[i], w[i], -mean_g)), rstd, before[i]);
-      }
-      store<T, V>(a.dx, a.dx.row(row), first + k * stride, dx);
+      for (int i = 0; i < V; ++i)
+        dx[i] = fmaf(fmaf(-terms[k].xhat[i], mean_g_xhat, terms[k].g[i] - mean_g), rstd, before[i]);
+      store<T, V>(a.dx, dx_at, first + k * stride, dx);
     }
+    row += step;
+    advance(a.dx, dx_at, a.dx_step, row);
     stage = stage + 1 == a.stages ? 0 : stage + 1;
   }
   auto* shared = reinterpret_cast<float*>(ring);
@@ -167,6 +197,7 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
 /// columns' gradients to the block's row of partial sums.
 __global__ void __launch_bounds__(kAnyThreads) backward_any_kernel(const __grid_constant__ Backward a) {
   __shared__ Pair slots[2][kWarp];
+  const Group group(kAnyThreads);
   const auto value = [](const Rows& rows, const char* at, int64_t c) { return load<Any, 1>(rows, at, c).value; };
   const int64_t cols = a.x.cols, begin = part_begin(a.x.count, gridDim.x, blockIdx.x);
   const auto add = [&](float* partial, int64_t row, int64_t c, float v) {
@@ -186,7 +217,7 @@ __global__ void __launch_bounds__(kAnyThreads) backward_any_kernel(const __grid_
       add(a.dweight, row, c, dy * xhat);
       add(a.dbias, row, c, dy);
     }
-    sums = reduce_pair(sums, kAnyThreads, slots[row % 2]);
+    sums = reduce_pair<true>(sums, group, slots[row % 2]);
     const float mean_g = a.mean != nullptr ? sums.a / static_cast<float>(cols) : 0.0F;
     const float mean_g_xhat = sums.b / static_cast<float>(cols);
     for (int64_t c = threadIdx.x; c < cols; c += kAnyThreads) {
@@ -241,6 +272,10 @@ void norm_backward(Ctx& ctx, const NormBackward& n) {
   } else {
     a.group = shape.group;
     a.groups = shape.groups;
+    const int64_t step = int64_t{blocks} * shape.groups;
+    a.dx_step = step * a.dx.outer_stride;
+    a.dy_step = step * a.dy.outer_stride;
+    a.x_step = step * a.x.outer_stride;
     with_type(dtype, [&]<class T>(Type<T>) {
       with_packs(shape.packs, [&]<int kPacks>(std::integral_constant<int, kPacks>) {
         if (a.mean != nullptr)
