@@ -58,9 +58,11 @@ class Block(nn.Module):
 
 
 class Model(nn.Module):
-    def __init__(self, name, length):
+    def __init__(self, shape, length, words=None):
+        """Of a row of SHAPES; `words`: rows of the vocabulary that count, the others being there for speed."""
         super().__init__()
-        layers, hidden, heads, kv_heads, inner, vocab, family = SHAPES[name]
+        layers, hidden, heads, kv_heads, inner, vocab, family = shape
+        self.words = words or vocab
         self.gpt, self.vocab, self.head_size = family == "gpt", vocab, hidden // heads
         self.tokens = nn.Embedding(vocab, hidden)
         self.positions = nn.Embedding(length, hidden) if self.gpt else None
@@ -86,4 +88,5 @@ class Model(nn.Module):
             rope = (angle.cos(), angle.sin())
         for block in self.blocks:
             x = block(x, rope)
-        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
+        logits = self.head(self.norm(x))[..., :self.words]
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())

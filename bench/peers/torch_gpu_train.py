@@ -18,7 +18,7 @@ def main():
     torch.set_float32_matmul_precision("high")
     torch.manual_seed(0)
     with torch.device("cuda"):
-        model = torch_gpu_models.Model(name, length)
+        model = torch_gpu_models.Model(torch_gpu_models.SHAPES[name], length)
     loss_of = torch.compile(model) if mode == "compile" else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, fused=True)
     tokens = torch.randint(0, model.vocab, (batch, length + 1), device="cuda")
