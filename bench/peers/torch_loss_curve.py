@@ -1,11 +1,12 @@
-"""Peer of tools/loss_curves: trains a GPT-2 from weights that Trireme made, on samples in Trireme's order, and notes losses.
+"""Peer of tools/loss_curves: trains a GPT-2 from Trireme's weights, on samples in Trireme's order, and notes losses.
 
 usage: torch_loss_curve.py SETTINGS WEIGHTS SAMPLES OUT
 SETTINGS  settings.json of tools/loss_curves: keys of a recipe
 WEIGHTS   folder with config.json and model.safetensors under Hugging Face's names
 SAMPLES   text, a line of T + 1 ids a sample; step s takes the lines from s * B on
 OUT       JSON lines: step, loss, lr, grad_norm (before clipping)
-bfloat16 is autocast over float32 parameters and compiled; float32 is neither.
+bfloat16 is autocast over float32 parameters. precision.linear_dtype=float8 rounds what the linear layers of blocks multiply
+to 8-bit floats and multiplies those as bfloat16, which holds them exactly. On a GPU all is compiled.
 """
 import json
 import math
@@ -27,8 +28,11 @@ def read_safetensors(path):
     header = json.loads(data[8:8 + size])
     header.pop("__metadata__", None)
     body = memoryview(bytearray(data[8 + size:]))
-    return {name: torch.frombuffer(body[slice(*t["data_offsets"])], dtype=DTYPES[t["dtype"]]).reshape(t["shape"]).float()
-            for name, t in header.items()}
+    tensors = {}
+    for name, t in header.items():
+        values = torch.frombuffer(body[slice(*t["data_offsets"])], dtype=DTYPES[t["dtype"]])
+        tensors[name] = values.reshape(t["shape"]).float()
+    return tensors
 
 
 def load_gpt2(folder, length):
@@ -39,7 +43,7 @@ def load_gpt2(folder, length):
     shape = (config["n_layer"], hidden, config["n_head"], config["n_head"], inner, -(-words // 64) * 64, "gpt")
     model = torch_gpu_models.Model(shape, length, words)
     theirs = read_safetensors(folder / "model.safetensors")
-    ours = {"tokens.weight": torch.zeros(shape[5], hidden), "positions.weight": theirs["transformer.wpe.weight"][:length],
+    ours = {"positions.weight": theirs["transformer.wpe.weight"][:length], "tokens.weight": torch.zeros(shape[5], hidden),
             "norm.weight": theirs["transformer.ln_f.weight"], "norm.bias": theirs["transformer.ln_f.bias"]}
     ours["tokens.weight"][:words] = theirs["transformer.wte.weight"]
     ours["head.weight"] = ours["tokens.weight"]
@@ -52,6 +56,45 @@ def load_gpt2(folder, length):
                 ours[f"blocks.{layer}.{our_name}.{part}"] = value.T if value.dim() > 1 else value
     model.load_state_dict(ours)
     return model
+
+
+def round8(x, dtype):
+    """x as codes, in bfloat16, and their scale: the largest magnitude becomes the format's largest value."""
+    x = x.bfloat16()
+    scale = x.abs().amax().float().clamp(min=1e-30) / torch.finfo(dtype).max
+    return (x.float() / scale).to(dtype).bfloat16(), scale
+
+
+class Product8(torch.autograd.Function):
+    """x W^T: values as e4m3, gradients as e5m2, each tensor with a scale of its own."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        (x8, x_scale), (w8, w_scale) = round8(x, torch.float8_e4m3fn), round8(weight, torch.float8_e4m3fn)
+        ctx.save_for_backward(x8, x_scale, w8, w_scale)
+        return ((x8 @ w8.T).float() * (x_scale * w_scale)).bfloat16()
+
+    @staticmethod
+    def backward(ctx, dy):
+        x8, x_scale, w8, w_scale = ctx.saved_tensors
+        dy8, dy_scale = round8(dy, torch.float8_e5m2)
+        return ((dy8 @ w8).float() * (dy_scale * w_scale)).bfloat16(), (dy8.T @ x8).float() * (dy_scale * x_scale)
+
+
+class Linear8(torch.nn.Module):
+    def __init__(self, linear):
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x):
+        y = Product8.apply(x.flatten(0, -2).bfloat16(), self.weight)
+        return (y + self.bias.bfloat16()).unflatten(0, x.shape[:-1])
+
+
+def use_float8(model):
+    for block in model.blocks:
+        block.up, block.down = Linear8(block.up), Linear8(block.down)
+        block.attention.qkv, block.attention.out = Linear8(block.attention.qkv), Linear8(block.attention.out)
 
 
 def learning_rate(s, step):
@@ -68,7 +111,9 @@ def main():
     batch, length, steps = (settings[k] for k in ("data.global_batch_size", "data.sequence_length", "train.max_steps"))
     low_precision = settings["precision.param_dtype"] == "bfloat16"
     model = load_gpt2(pathlib.Path(sys.argv[2]), length).to(device)
-    loss_of = torch.compile(model) if low_precision else model
+    if settings.get("precision.linear_dtype") == "float8":
+        use_float8(model)
+    loss_of = torch.compile(model) if device == "cuda" else model
     ids = numpy.fromstring(pathlib.Path(sys.argv[3]).read_text(), dtype=numpy.int32, sep=" ")
     samples = torch.from_numpy(ids.reshape(-1, length + 1)).to(device)
 
