@@ -5,8 +5,8 @@ SETTINGS  settings.json of tools/loss_curves: keys of a recipe
 WEIGHTS   folder with config.json and model.safetensors under Hugging Face's names
 SAMPLES   text, a line of T + 1 ids a sample; step s takes the lines from s * B on
 OUT       JSON lines: step, loss, lr, grad_norm (before clipping)
-bfloat16 is autocast over float32 parameters. precision.linear_dtype=float8 rounds what the linear layers of blocks multiply
-to 8-bit floats and multiplies those as bfloat16, which holds them exactly. On a GPU all is compiled.
+bfloat16 is autocast over float32 parameters. precision.linear_dtype=float8 rounds what the linear layers of blocks
+multiply to 8-bit floats and multiplies those as bfloat16, which holds them exactly. On a GPU all is compiled.
 """
 import json
 import math
@@ -43,7 +43,8 @@ def load_gpt2(folder, length):
     shape = (config["n_layer"], hidden, config["n_head"], config["n_head"], inner, -(-words // 64) * 64, "gpt")
     model = torch_gpu_models.Model(shape, length, words)
     theirs = read_safetensors(folder / "model.safetensors")
-    ours = {"positions.weight": theirs["transformer.wpe.weight"][:length], "tokens.weight": torch.zeros(shape[5], hidden),
+    ours = {"positions.weight": theirs["transformer.wpe.weight"][:length],
+            "tokens.weight": torch.zeros(shape[5], hidden),
             "norm.weight": theirs["transformer.ln_f.weight"], "norm.bias": theirs["transformer.ln_f.bias"]}
     ours["tokens.weight"][:words] = theirs["transformer.wte.weight"]
     ours["head.weight"] = ours["tokens.weight"]
