@@ -16,6 +16,10 @@ constexpr uint32_t kNone = ~uint32_t{0};
 
 uint64_t heap_entry(Link link, uint32_t node) { return (link & ~uint64_t{0xFFFFFFFF}) | node; }
 
+bool contains(const std::vector<int32_t>& ascending, int32_t id) {
+  return std::binary_search(ascending.begin(), ascending.end(), id);
+}
+
 int32_t product_of(Link link) { return static_cast<int32_t>(link & 0xFFFFFFFF); }
 
 }  // namespace
@@ -71,10 +75,12 @@ Bpe::Bpe(const TokenizerSpec& spec)
       unreachable_(0) {
   byte_ids_.fill(-1);
   const std::vector<std::string>& vocabulary = byte_level_ ? spec.tokens : spec.model.spellings;
+  std::vector<char> found(vocabulary.size());  // in text
   for (size_t id = vocabulary.size(); id-- > 0;) {
     const auto as_id = static_cast<int32_t>(id);
     const std::string& token = vocabulary[id];
-    if (token.empty() || std::binary_search(spec.special.begin(), spec.special.end(), as_id)) continue;
+    if (token.empty() || contains(spec.special, as_id) || contains(spec.model.apart, as_id)) continue;
+    found[id] = 1;
     if (byte_level_ && token.size() == 1) byte_ids_[static_cast<uint8_t>(token[0])] = as_id;
     if (!byte_level_) vocabulary_.add(token, as_id);
   }
@@ -89,22 +95,22 @@ Bpe::Bpe(const TokenizerSpec& spec)
     char_starts_ =
         CharStarts(spec, [this](std::vector<int32_t>& out, std::string_view bytes) { apply_bytes(out, bytes); });
   }
-  if (spec.model.ignore_merges) add_unreachable(vocabulary, spec.special);
+  if (spec.model.ignore_merges) add_unreachable(vocabulary, found);
 }
 
 /// Nearly every token is what the merges make of its own bytes, so few need to be looked up.
-void Bpe::add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<int32_t>& special) {
-  std::vector<int32_t> found, ids;
+void Bpe::add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<char>& found) {
+  std::vector<int32_t> unreachable, ids;
   BpeScratch scratch;
   for (size_t id = vocabulary.size(); id-- > 0;) {
+    if (found[id] == 0) continue;
     const auto as_id = static_cast<int32_t>(id);
-    if (vocabulary[id].empty() || std::binary_search(special.begin(), special.end(), as_id)) continue;
     ids.clear();
     merge(ids, vocabulary[id], scratch);
-    if (ids.size() != 1 || ids[0] != as_id) found.push_back(as_id);
+    if (ids.size() != 1 || ids[0] != as_id) unreachable.push_back(as_id);
   }
-  unreachable_ = TokenTable(found.size());
-  for (const int32_t id : found) unreachable_.add(vocabulary[static_cast<size_t>(id)], id);
+  unreachable_ = TokenTable(unreachable.size());
+  for (const int32_t id : unreachable) unreachable_.add(vocabulary[static_cast<size_t>(id)], id);
 }
 
 void Bpe::apply(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const {

@@ -98,7 +98,7 @@ class Bpe {
 
  private:
   void merge(std::vector<int32_t>& out, std::string_view piece, BpeScratch& scratch) const;
-  void add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<int32_t>& special);
+  void add_unreachable(const std::vector<std::string>& vocabulary, const std::vector<char>& found);
   size_t byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
   size_t character_symbols(std::vector<int32_t>& ids, std::string_view piece) const;
   bool append_fallback(std::vector<int32_t>& ids, std::string_view symbol) const;

@@ -226,8 +226,12 @@ void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::
   spec.tokens.resize(spellings.size());
   if (spec.model.byte_level) {
     for (size_t id = 0; id < spellings.size(); ++id) {
-      // A token with a character that stands for no byte stands for itself.
-      if (unspell_bytes(spec.tokens[id], spellings[id]) != std::string_view::npos) spec.tokens[id] = spellings[id];
+      // A token with a character that stands for no byte stands for itself, and is not found in text.
+      const bool spells = unspell_bytes(spec.tokens[id], spellings[id]) == std::string_view::npos;
+      if (!spells) spec.tokens[id] = spellings[id];
+      const auto as_id = static_cast<int32_t>(id);
+      const auto own = vocabulary.ids().find(spellings[id]);
+      if (!spells || own == vocabulary.ids().end() || own->second != as_id) spec.model.apart.push_back(as_id);
     }
     for (const auto& [id, text] : added) spec.tokens[static_cast<size_t>(id)] = text;
     return;

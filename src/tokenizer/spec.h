@@ -84,6 +84,7 @@ struct ModelRules {
   bool byte_fallback = false;          // a character without a token becomes its bytes' tokens <0x00> to <0xFF>
   bool fuse_unk = false;               // several unknown symbols in a row become one unknown token
   bool ignore_merges = false;          // a piece that is a token becomes it, whatever the merges make
+  std::vector<int32_t> apart;          // ids of tokens that no bytes become, ascending; only where symbols are bytes
   int32_t unk = -1;                    // becomes of unknown symbols; -1: they are left out
   std::string prefix, suffix;          // around a piece's characters before they are merged: before all but the first,
                                        // behind the last; only where symbols are characters

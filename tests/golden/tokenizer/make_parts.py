@@ -64,6 +64,7 @@ def kinds():
                        CORPUS.replace(" ", "Ġ"))
     yield "byte-level inside, no decoder", inner
     yield "normalizer byte-level", characters(words, n.ByteLevel(), d.ByteLevel(), CORPUS.replace(" ", "Ġ"))
+    yield "byte-level, others' characters", characters(p.ByteLevel(False), None, d.ByteLevel(), size=420, ignore_merges=True)
     yield "byte-level, words joined", characters(p.ByteLevel(False), n.Nmt(), d.Sequence([d.Replace("Ġ", " "), d.WordPiece("t", True)]), size=330)
     for clean, chinese, accents, lower in [(True, True, None, False), (False, True, True, False), (True, False, False, True)]:
         bert = n.BertNormalizer(clean, chinese, accents, lower)
