@@ -219,23 +219,34 @@ void choose_symbols(TokenizerSpec& spec, bool bytes_suffice, bool spelled) {
   if (spelled && !model.byte_level) spec.pieces.push_back({PieceRule::Kind::spell});
 }
 
-/// `added` holds the texts of added tokens by id.
-void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const std::map<int32_t, std::string>& added,
+using AddedTexts = std::map<int32_t, std::string>;  // by id
+
+/// The bytes of tokens where bytes are symbols. What the model has itself is as it spells it; an added token is its
+/// text, or what that spells, if it is not special.
+void spell_bytes_of(TokenizerSpec& spec, const Vocabulary& vocabulary, const AddedTexts& added) {
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    const std::string& spelling = vocabulary.spellings()[id];
+    const auto as_id = static_cast<int32_t>(id);
+    const auto known = vocabulary.ids().find(spelling);
+    const bool own = known != vocabulary.ids().end() && known->second == as_id;
+    const bool special = std::binary_search(spec.special.begin(), spec.special.end(), as_id);
+    const auto as_added = added.find(as_id);
+    const bool is_text = as_added != added.end() && (special || !own);
+    const std::string& text = is_text ? as_added->second : spelling;
+    std::string bytes;
+    bool spells = unspell_bytes(bytes, text) == std::string_view::npos;
+    // A token with a character that stands for no byte stands for itself, and is not found in text.
+    if (!spells || !own) spec.model.apart.push_back(as_id);
+    if (is_text) spells = spells && !special && find_invalid_utf8(bytes) == std::string::npos;
+    spec.tokens[id] = spells ? bytes : text;
+  }
+}
+
+void spell_tokens(TokenizerSpec& spec, const Vocabulary& vocabulary, const AddedTexts& added,
                   const std::vector<DecodeStep>& decoder) {
   std::vector<std::string> spellings = vocabulary.spellings();
   spec.tokens.resize(spellings.size());
-  if (spec.model.byte_level) {
-    for (size_t id = 0; id < spellings.size(); ++id) {
-      // A token with a character that stands for no byte stands for itself, and is not found in text.
-      const bool spells = unspell_bytes(spec.tokens[id], spellings[id]) == std::string_view::npos;
-      if (!spells) spec.tokens[id] = spellings[id];
-      const auto as_id = static_cast<int32_t>(id);
-      const auto own = vocabulary.ids().find(spellings[id]);
-      if (!spells || own == vocabulary.ids().end() || own->second != as_id) spec.model.apart.push_back(as_id);
-    }
-    for (const auto& [id, text] : added) spec.tokens[static_cast<size_t>(id)] = text;
-    return;
-  }
+  if (spec.model.byte_level) return spell_bytes_of(spec, vocabulary, added);
   for (const auto& [id, text] : added) spellings[static_cast<size_t>(id)] = text;
   spec.model.spellings.resize(spellings.size());
   for (const auto& [spelling, id] : vocabulary.ids()) spec.model.spellings[static_cast<size_t>(id)] = spelling;
@@ -274,7 +285,7 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
   }
   const std::vector<DecodeStep> decoder = read_decoder(part(root, "decoder"));
   choose_symbols(spec, pieces.byte_level && !unigram && is_byte_level_decoder(decoder), pieces.byte_level);
-  std::map<int32_t, std::string> added_texts;
+  AddedTexts added_texts;
   const Normalizer normalizer(spec.normalizer);
   RegexScratch scratch;
   for (const auto& [content, entry] : added.tokens) {

@@ -14,7 +14,7 @@ import sys
 
 import xxhash
 from make_zoo import CORPUS, HERE, LETTERS, characters, texts
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 MORE = int(sys.argv[1]) if len(sys.argv) > 1 else 0
 BYTES = [f"<0x{b:02X}>" for b in range(256)]
@@ -65,6 +65,9 @@ def kinds():
     yield "byte-level inside, no decoder", inner
     yield "normalizer byte-level", characters(words, n.ByteLevel(), d.ByteLevel(), CORPUS.replace(" ", "Ġ"))
     yield "byte-level, others' characters", characters(p.ByteLevel(False), None, d.ByteLevel(), size=420, ignore_merges=True)
+    added = characters(p.ByteLevel(False), n.Lowercase(), d.ByteLevel(), size=420)
+    added.add_tokens([AddedToken("é", normalized=True), AddedToken("oars ", normalized=False), AddedToken("ĠĠ", single_word=True)])
+    yield "byte-level, added", added
     yield "byte-level, words joined", characters(p.ByteLevel(False), n.Nmt(), d.Sequence([d.Replace("Ġ", " "), d.WordPiece("t", True)]), size=330)
     for clean, chinese, accents, lower in [(True, True, None, False), (False, True, True, False), (True, False, False, True)]:
         bert = n.BertNormalizer(clean, chinese, accents, lower)
