@@ -69,6 +69,13 @@ class OrderedWork {
     }
   }
 
+  /// Ends the reading where nothing will be written.
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+    changed_.notify_all();
+  }
+
   /// The exception of the item at which it ended, when all threads have done.
   void rethrow() {
     if (failed_) std::rethrow_exception(front().error);
@@ -107,7 +114,14 @@ class OrderedWork {
 void ordered_work(ThreadPool& pool, int num_slots, FunctionRef<bool(int)> read, FunctionRef<void(int, int)> work,
                   FunctionRef<void(int)> write) {
   OrderedWork items(num_slots, read, work, write);
-  std::thread reader([&] { items.read_all(); }), writer([&] { items.write_all(); });
+  std::thread reader([&] { items.read_all(); }), writer;
+  try {
+    writer = std::thread([&] { items.write_all(); });
+  } catch (...) {  // no thread to be had
+    items.stop();
+    reader.join();
+    throw;
+  }
   pool.parallel_for(pool.size(), 1, [&](int64_t begin, int64_t end, int thread) {
     if (begin < end) items.work_all(thread);
   });

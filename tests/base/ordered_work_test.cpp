@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "base/error.h"
 
@@ -55,6 +56,25 @@ TEST(OrderedWork, WritesInTheOrderOfReading) {
     }
   }
   EXPECT_TRUE(run(3, 4, 0).empty());
+}
+
+TEST(OrderedWork, TheNextItemIsReadAndTheLastOneWrittenWhileOneIsWorkedOn) {
+  ThreadPool pool(1);
+  std::atomic<int> num_read{0}, num_written{0};
+  int num_worked = 0;
+  const auto until = [](const std::atomic<int>& count, int least) {
+    for (int i = 0; i < 10000 && count < least; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_GE(count, least);
+  };
+  ordered_work(
+      pool, 3, [&](int) { return num_read++ < 5; },
+      [&](int, int) {
+        until(num_read, num_worked + 2);
+        until(num_written, num_worked);
+        ++num_worked;
+      },
+      [&](int) { ++num_written; });
+  EXPECT_EQ(num_written, 5);
 }
 
 TEST(OrderedWork, TheFirstErrorInOrderIsTheOneThatComesOut) {
