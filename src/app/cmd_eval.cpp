@@ -16,6 +16,7 @@
 #include "checkpoint/shards.h"
 #include "data/prepare.h"
 #include "infer/generator.h"
+#include "tokenizer/stream_decoder.h"
 #include "train/evaluate.h"
 
 namespace trireme {
@@ -23,7 +24,8 @@ namespace {
 
 constexpr int64_t kLongestDefault = 1024;  // tokens of a window where the user names none
 
-/// Bytes of text that the targets stand for: all ids but the first; special tokens stand for none.
+/// Bytes of text that the targets stand for: those of all documents, less what the first id, which is no target, is by
+/// itself; special tokens stand for none.
 int64_t target_bytes(const IndexedDataset& tokens, const Tokenizer& tokenizer) {
   int64_t bytes = 0;
   bool first = true;
@@ -31,10 +33,9 @@ int64_t target_bytes(const IndexedDataset& tokens, const Tokenizer& tokenizer) {
   for (int64_t d = 0; d < tokens.num_documents(); ++d) {
     ids.resize(static_cast<size_t>(tokens.document_length(d)));
     tokens.read_document(ids, d, 0);
-    for (const int32_t id : ids) {
-      if (!first && !tokenizer.is_special(id)) bytes += static_cast<int64_t>(tokenizer.token(id).size());
-      first = false;
-    }
+    bytes += text_bytes(tokenizer, ids);
+    if (first && !ids.empty()) bytes -= text_bytes(tokenizer, std::span(ids).first(1));
+    first = first && ids.empty();
   }
   return bytes;
 }

@@ -65,7 +65,7 @@ const AddedTokens::Entry* AddedTokens::longest_at(std::string_view text, size_t 
 
 void AddedTokens::find_all(std::vector<Found>& out, std::string_view text, bool special) const {
   const ClassTable& table = class_table();
-  size_t done = 0;
+  size_t done = 0, white_end = 0;
   for (size_t at = next_candidate(text, 0); at < text.size();) {
     const Entry* entry = longest_at(text, at);
     if (entry == nullptr) {
@@ -82,11 +82,14 @@ void AddedTokens::find_all(std::vector<Found>& out, std::string_view text, bool 
       begin = std::max(done, begin - (before.size() - strip_white(before, false, true).size()));
     }
     if (token.rstrip) {
-      const char* behind = table.skip(kWhite, text.data() + end, text.data() + text.size());
-      end = static_cast<size_t>(behind - text.data());
+      // Of white space within which tokens are found the end is looked for once.
+      const char* behind = text.data() + std::max(end, white_end);
+      if (end > white_end) behind = table.skip(kWhite, behind, text.data() + text.size());
+      end = white_end = static_cast<size_t>(behind - text.data());
     }
-    out.push_back({std::max(begin, done), std::max(end, done), token.id});
-    done = out.back().end;
+    if (end <= begin) continue;
+    out.push_back({begin, end, token.id});
+    done = end;
   }
 }
 

@@ -27,7 +27,8 @@ class AddedTokens {
     size_t begin, end;  // with the white space that the token takes
     int32_t id;
   };
-  /// The matches in `text`, in order. Without `special`, what a special token takes is text.
+  /// The matches in `text`, in order. Without `special`, what a special token takes is text. A match within white space
+  /// that the one before took counts too, and text goes on behind it, unless it would take white space itself.
   void find_all(std::vector<Found>& out, std::string_view text, bool special) const;
 
  private:

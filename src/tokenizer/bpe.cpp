@@ -133,13 +133,12 @@ void Bpe::merge(std::vector<int32_t>& out, std::string_view piece, BpeScratch& s
 
 size_t Bpe::byte_symbols(std::vector<int32_t>& ids, std::string_view piece) const {
   size_t n = 0;
+  bool unknown = false;  // the last byte; a known one may be of the same token
   for (const char byte : piece) {
     const int32_t id = byte_ids_[static_cast<uint8_t>(byte)];
-    if (id >= 0) {
-      ids[n++] = id;
-    } else if (unk_ >= 0 && !(fuse_unk_ && n > 0 && ids[n - 1] == unk_)) {
-      ids[n++] = unk_;
-    }
+    const bool fused = id < 0 && (unk_ < 0 || (unknown && fuse_unk_));
+    if (!fused) ids[n++] = id < 0 ? unk_ : id;
+    unknown = id < 0;
   }
   return n;
 }

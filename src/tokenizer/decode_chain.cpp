@@ -17,11 +17,11 @@ constexpr std::pair<const char*, const char*> kTidy[] = {
     {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
     {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
-/// The byte that a token like <0x0A> stands for, or -1.
+/// The byte that a token like <0x0A> stands for, or -1; Hugging Face reads <0x+A> too.
 int fallback_byte(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int value = 0;
-  for (const char c : token.substr(3, 2)) {
+  for (const char c : token.substr(token[3] == '+' ? 4 : 3, token[3] == '+' ? 1 : 2)) {
     const int digit = c >= '0' && c <= '9'   ? c - '0'
                       : c >= 'A' && c <= 'F' ? c - 'A' + 10
                       : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -38,55 +38,70 @@ std::string_view strip(std::string_view text, const DecodeStep& rule) {
   return text;
 }
 
-/// `text` with `content` for every `pattern`; an empty one is found around every character.
-std::string replaced(std::string_view text, std::string_view pattern, std::string_view content, size_t limit) {
-  if (!pattern.empty()) return replace_all(text, pattern, content, limit);
-  check_growth(text.size() + (text.size() + 1) * content.size(), limit);
-  std::string out(content);
-  for (size_t i = 0; i < text.size();) {
-    const auto length = static_cast<size_t>(std::max(utf8_length(text, i), 1));
-    out.append(text, i, length).append(content);
-    i += length;
-  }
-  return out;
-}
-
 std::string tidy(std::string text, size_t limit) {
   for (const auto& [from, to] : kTidy) text = replace_all(text, from, to, limit);
   return text;
 }
 
-/// The size of the longest end of `text` that begins `pattern` and is not all of it.
-size_t begun_length(std::string_view text, std::string_view pattern) {
-  size_t length = std::min(text.size(), pattern.size() - 1);
-  while (!pattern.starts_with(text.substr(text.size() - length))) --length;
-  return length;
+/// For every begin of `pattern` the size of its longest end, shorter than itself, that begins the pattern too.
+std::vector<uint32_t> borders_of(std::string_view pattern) {
+  std::vector<uint32_t> borders(pattern.size());
+  uint32_t border = 0;
+  for (size_t i = 1; i < pattern.size(); ++i) {
+    while (border > 0 && pattern[i] != pattern[border]) border = borders[border - 1];
+    borders[i] = pattern[i] == pattern[border] ? ++border : 0;
+  }
+  return borders;
 }
 
-/// What is not held back of state.held, with replacements.
-std::string replace_begun(DecodeStepState& state, const DecodeStep& rule, bool last, size_t limit) {
-  const std::string_view held = state.held;
-  size_t done = 0;
-  for (size_t at; (at = held.find(rule.text, done)) != std::string_view::npos;) done = at + rule.text.size();
-  const size_t keep = last ? 0 : begun_length(held.substr(done), rule.text);
-  std::string out = replace_all(held.substr(0, held.size() - keep), rule.text, rule.content, limit);
-  state.held.erase(0, state.held.size() - keep);
+/// `text` behind what is held back, which is a begin of the pattern, with replacements: Knuth, Morris and Pratt, so
+/// that no byte is looked at anew however long the pattern.
+std::string replace_begun(DecodeStepState& state, const DecodeStep& rule, const std::vector<uint32_t>& borders,
+                          std::string_view text, bool last, size_t limit) {
+  const std::string_view pattern = rule.text;
+  size_t& matched = state.matched;
+  std::string out;
+  for (const char c : text) {
+    while (matched > 0 && pattern[matched] != c) {
+      const size_t border = borders[matched - 1];
+      out.append(pattern, 0, matched - border);
+      matched = border;
+    }
+    if (pattern[matched] != c) {
+      out += c;
+    } else if (++matched == pattern.size()) {
+      out += rule.content;
+      check_growth(out.size(), limit);
+      matched = 0;
+    }
+  }
+  if (last) out.append(pattern, 0, std::exchange(matched, 0));
   return out;
 }
 
-/// What is certainly neither of the begin nor of the end that are stripped of state.held.
-std::string strip_begun(DecodeStepState& state, const DecodeStep& rule, bool last) {
-  std::string& held = state.held;
-  for (; state.count < rule.start && held.starts_with(rule.text); ++state.count) held.erase(0, rule.text.size());
-  if (state.count < rule.start) {
-    if (!last && held.size() < rule.text.size() && rule.text.starts_with(held)) return {};
-    state.count = rule.start;
+/// `text` without what is of the begin or may be of the end that is stripped. The pattern is one character, so none of
+/// its ends begins it: held back are some whole ones and a begun one.
+std::string strip_begun(DecodeStepState& state, const DecodeStep& rule, std::string_view text, bool last) {
+  std::string out;
+  const auto give_up = [&] {
+    for (; state.kept > 0; --state.kept) out += rule.text;
+    out.append(rule.text, 0, std::exchange(state.matched, 0));
+  };
+  for (const char c : text) {
+    if (c != rule.text[state.matched]) {
+      give_up();
+      state.count = rule.start;
+    }
+    if (c != rule.text[state.matched]) {
+      out += c;
+    } else if (++state.matched == rule.text.size()) {
+      state.matched = 0;
+      ++(state.count < rule.start ? state.count : state.kept);
+      if (state.kept > rule.stop) out += rule.text;
+      state.kept = std::min(state.kept, rule.stop);
+    }
   }
-  std::string_view sure = held;
-  if (rule.stop > 0 && !last) sure.remove_suffix(begun_length(sure, rule.text));
-  for (int64_t i = 0; i < rule.stop && sure.ends_with(rule.text); ++i) sure.remove_suffix(rule.text.size());
-  std::string out(sure);
-  held.erase(0, last ? held.size() : out.size());
+  if (last && state.matched > 0) give_up();
   return out;
 }
 
@@ -99,8 +114,9 @@ DecodeStep replacing(std::string text, std::string content) {
 DecodeChain::DecodeChain(const DecodeRules& rules) : text_begin_(rules.token_steps.size()) {
   for (const auto* steps : {&rules.token_steps, &rules.text_steps}) {
     for (const DecodeStep& rule : *steps) {
-      steps_.push_back({rule, std::nullopt});
+      steps_.push_back({rule, std::nullopt, {}});
       if (rule.kind == Kind::replace_regex) steps_.back().regex.emplace(rule.text);
+      if (rule.kind == Kind::replace) steps_.back().borders = borders_of(rule.text);
     }
   }
 }
@@ -117,7 +133,7 @@ std::string DecodeChain::rewrite(const Step& step, std::string token, const Plac
       const int byte = fallback_byte(token);
       return byte < 0 ? token : std::string(1, static_cast<char>(byte));
     }
-    case Kind::replace: return token.empty() ? token : replaced(token, rule.text, rule.content, limit);
+    case Kind::replace: return token.empty() ? token : replace_all(token, rule.text, rule.content, limit);
     case Kind::replace_regex: {
       RegexScratch scratch;
       return replace_matches(*step.regex, token, rule.content, limit, scratch);
@@ -132,10 +148,10 @@ std::string DecodeChain::rewrite(const Step& step, std::string token, const Plac
         token.insert(token.begin(), ' ');
       }
       return rule.flag ? tidy(std::move(token), limit) : token;
-    case Kind::suffix: return replaced(token, rule.text, place.last ? "" : " ", limit);
+    case Kind::suffix: return replace_all(token, rule.text, place.last ? "" : " ", limit);
     case Kind::ctc:
-      token = replaced(token, rule.text, "", limit);
-      return rule.flag ? replaced(tidy(std::move(token), limit), rule.content, " ", limit) : token;
+      token = replace_all(token, rule.text, "", limit);
+      return rule.flag ? replace_all(tidy(std::move(token), limit), rule.content, " ", limit) : token;
     case Kind::join:
       if (!place.first) token.insert(token.begin(), ' ');
       return token;
@@ -145,7 +161,7 @@ std::string DecodeChain::rewrite(const Step& step, std::string token, const Plac
 }
 
 std::string DecodeChain::token(std::string_view spelling, bool first) const {
-  const size_t limit = 16 * spelling.size() + 256;  // all tokens of a file stay within a small multiple of it
+  const size_t limit = token_growth_limit(spelling.size());
   std::string out(spelling);
   for (size_t i = 0; i < text_begin_; ++i) out = rewrite(steps_[i], std::move(out), {first, false, limit});
   return out;
@@ -217,18 +233,18 @@ void DecodeChain::finish(std::string& out, DecodeState& state) const {
 std::string DecodeChain::through_text(std::string text, DecodeState& state, bool last) const {
   const Place place{true, last, growth_limit(state.bytes_in)};
   for (size_t i = text_begin_; i < steps_.size(); ++i) {
-    text = run(steps_[i], state.steps[i], std::move(text), place);
+    text = run(steps_[i], state.steps[i], text, place);
     check_growth(state.steps[i].made += text.size(), place.limit);
   }
   return text;
 }
 
-std::string DecodeChain::run(const Step& step, DecodeStepState& state, std::string text, const Place& place) {
-  state.held += text;
-  if (step.rule.kind == Kind::strip) return strip_begun(state, step.rule, place.last);
+std::string DecodeChain::run(const Step& step, DecodeStepState& state, std::string_view text, const Place& place) {
+  if (step.rule.kind == Kind::strip) return strip_begun(state, step.rule, text, place.last);
   if (step.rule.kind == Kind::replace && !step.rule.text.empty()) {
-    return replace_begun(state, step.rule, place.last, place.limit);
+    return replace_begun(state, step.rule, step.borders, text, place.last, place.limit);
   }
+  state.held += text;
   // Any text to come may change what the others make of this one.
   return place.last ? rewrite(step, std::exchange(state.held, {}), place) : std::string();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,7 @@ class DecodeChain {
   struct Step {
     DecodeStep rule;
     std::optional<Regex> regex;
+    std::vector<uint32_t> borders;  // of a text to replace
   };
   struct Place {
     bool first, last;
@@ -48,7 +50,7 @@ class DecodeChain {
   void through_tokens(std::string& out, size_t from, std::string token, DecodeState& state) const;
   void end_bytes(std::string& out, size_t at, DecodeState& state) const;
   std::string through_text(std::string text, DecodeState& state, bool last) const;
-  static std::string run(const Step& step, DecodeStepState& state, std::string text, const Place& place);
+  static std::string run(const Step& step, DecodeStepState& state, std::string_view text, const Place& place);
 
   std::vector<Step> steps_;
   size_t text_begin_ = 0;  // from here on they are steps over the text

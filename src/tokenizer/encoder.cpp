@@ -11,6 +11,8 @@ Encoder::Encoder(const Tokenizer& tokenizer, size_t cache_slots) : tokenizer_(&t
 
 void Encoder::encode(std::vector<int32_t>& out, std::string_view text, bool special) {
   special_ = special;
+  limit_ = growth_limit(text.size());
+  normalized_ = pieced_ = 0;
   around_tokens(out, tokenizer_->added(), text, [&](std::string_view part) {
     const bool head = part.data() == text.data();
     const bool tail = part.data() + part.size() == text.data() + text.size();
@@ -28,7 +30,8 @@ void Encoder::encode_words(std::vector<int32_t>& out, std::string_view text) {
 }
 
 void Encoder::encode_text(std::vector<int32_t>& out, std::string_view text, bool head) {
-  const std::optional<std::string> normalized = tokenizer_->normalizer().apply(text, regex_scratch_);
+  const std::optional<std::string> normalized = tokenizer_->normalizer().apply(text, limit_, regex_scratch_);
+  if (normalized) check_growth(normalized_ += normalized->size(), limit_);
   encode_normalized(out, normalized ? *normalized : text, head);
 }
 
@@ -66,7 +69,8 @@ void Encoder::encode_pieces(std::vector<int32_t>& out, std::string_view text, bo
   }
   pieces_.text = text;
   pieces_.head = head;
-  pre_tokenizer.apply(pieces_, regex_scratch_);
+  pre_tokenizer.apply(pieces_, limit_, regex_scratch_);
+  check_growth(pieced_ += pieces_.text.size(), limit_);
   const char *begin = pieces_.text.data(), *end = begin + pieces_.text.size();
   for (const Span span : pieces_.spans) encode_piece(out, {begin + span.begin, span.end - span.begin}, end);
 }

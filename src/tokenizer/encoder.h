@@ -38,7 +38,8 @@ class Encoder {
   void encode_piece(std::vector<int32_t>& out, std::string_view piece, const char* text_end);
 
   const Tokenizer* tokenizer_;
-  bool special_ = false;  // of the call
+  size_t limit_ = 0, normalized_ = 0, pieced_ = 0;  // bytes that the text may become, and has
+  bool special_ = false;                            // of the call
   ModelScratch scratch_;
   RegexScratch regex_scratch_;
   Pieces pieces_;

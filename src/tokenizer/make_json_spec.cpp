@@ -21,6 +21,7 @@ using Ids = std::unordered_map<std::string_view, int32_t>;
 // Ids may leave holes, but a hole costs memory: so many more than there are tokens, and not less than this, are
 // allowed.
 constexpr int64_t kHolesPerToken = 8, kMinIdLimit = int64_t{1} << 20;
+constexpr size_t kLongestAffix = 32;  // bytes; with byte fallback, every character of a text may become so many tokens
 
 const Json& null_json() {
   static const Json null;
@@ -182,8 +183,9 @@ void read_bpe(ModelRules& rules, const JsonNode& model, const Ids& ids) {
   if (model.has("dropout") && model.at("dropout").json().as_real() != 0) {
     model.at("dropout").refuse("is not 0, which would make the ids random; expected null");
   }
-  if (model.has("continuing_subword_prefix")) rules.prefix = short_text(model.at("continuing_subword_prefix"));
-  if (model.has("end_of_word_suffix")) rules.suffix = short_text(model.at("end_of_word_suffix"));
+  if (model.has("continuing_subword_prefix"))
+    rules.prefix = short_text(model.at("continuing_subword_prefix"), kLongestAffix);
+  if (model.has("end_of_word_suffix")) rules.suffix = short_text(model.at("end_of_word_suffix"), kLongestAffix);
   rules.byte_fallback = model.flag("byte_fallback", false);
   rules.fuse_unk = model.flag("fuse_unk", false);
   rules.ignore_merges = model.flag("ignore_merges", false);
@@ -293,7 +295,8 @@ TokenizerSpec make_json_spec(const Json& json, SpecialTokens side) {
     token.id = vocabulary.add(content, entry);
     token.content = content;
     // tokenizers shows a token that is looked for in normalized text as that text has it.
-    added_texts[token.id] = token.normalized ? normalizer.apply(content, scratch).value_or(content) : content;
+    const size_t limit = token_growth_limit(content.size());
+    added_texts[token.id] = token.normalized ? normalizer.apply(content, limit, scratch).value_or(content) : content;
     if (entry.special) spec.special.push_back(token.id);
     const bool plain = entry.special && !token.lstrip && !token.rstrip && !token.single_word && !token.normalized;
     if (!plain || !spec.model.byte_level) spec.added.push_back(std::move(token));

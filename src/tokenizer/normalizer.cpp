@@ -1,6 +1,9 @@
 #include "tokenizer/normalizer.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/strings.h"
 #include "tokenizer/alphabet.h"
 #include "tokenizer/normalize.h"
 #include "tokenizer/rewrite_characters.h"
@@ -21,6 +24,17 @@ NormalForm form_of(Kind kind) {
   }
 }
 
+std::string put_around_characters(std::string_view text, std::string_view content, size_t limit) {
+  check_growth(text.size() + (text.size() + 1) * content.size(), limit);
+  std::string out(content);
+  for (size_t i = 0; i < text.size();) {
+    const auto length = static_cast<size_t>(std::max(utf8_length(text, i), 1));
+    out.append(text, i, length).append(content);
+    i += length;
+  }
+  return out;
+}
+
 }  // namespace
 
 void check_growth(size_t bytes, size_t limit) {
@@ -29,6 +43,7 @@ void check_growth(size_t bytes, size_t limit) {
 }
 
 std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content, size_t limit) {
+  if (pattern.empty()) return put_around_characters(text, content, limit);
   std::string out;
   size_t done = 0;
   for (size_t at; (at = text.find(pattern, done)) != std::string_view::npos; done = at + pattern.size()) {
@@ -72,7 +87,7 @@ bool Normalizer::keeps(const Step& step, std::string_view text) {
     case Kind::nfkc: return is_surely_normal(text, form_of(step.rule.kind), kData);
     case Kind::prepend: return text.empty();
     case Kind::chars_map: return step.map->keeps(text);
-    case Kind::replace: return text.find(step.rule.pattern) == std::string_view::npos;
+    case Kind::replace: return text.empty() || text.find(step.rule.pattern) == std::string_view::npos;
     default: return false;
   }
 }
@@ -96,11 +111,13 @@ std::string Normalizer::run(const Step& step, std::string_view text, size_t limi
   }
 }
 
-std::optional<std::string> Normalizer::apply(std::string_view text, RegexScratch& scratch) const {
+std::optional<std::string> Normalizer::apply(std::string_view text, size_t limit, RegexScratch& scratch) const {
   std::optional<std::string> out;
   for (const Step& step : steps_) {
     const std::string_view now = out ? *out : text;
-    if (!keeps(step, now)) out = run(step, now, growth_limit(text.size()), scratch);
+    if (keeps(step, now)) continue;
+    out = run(step, now, limit, scratch);
+    check_growth(out->size(), limit);
   }
   return out;
 }

@@ -18,8 +18,8 @@ class Normalizer {
   explicit Normalizer(const std::vector<NormalizerRule>& rules);
 
   bool empty() const { return steps_.empty(); }
-  /// The normalized text, or none where it is `text` as it is.
-  std::optional<std::string> apply(std::string_view text, RegexScratch& scratch) const;
+  /// The normalized text, or none where it is `text` as it is. ConfigError where a step makes more than `limit` bytes.
+  std::optional<std::string> apply(std::string_view text, size_t limit, RegexScratch& scratch) const;
 
  private:
   struct Step {
@@ -33,11 +33,14 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
-/// How long `bytes` of text may become in one rewriting: far more than any tokenizer in use makes of it, so that a
+/// How long `bytes` of text may become in all steps together: far more than any tokenizer in use makes of it, so that a
 /// chain of replacements cannot fill the memory.
 inline size_t growth_limit(size_t bytes) { return 64 * bytes + (size_t{1} << 20); }
+/// The same of a token of a vocabulary, all of which stay so within a small multiple of their file.
+inline size_t token_growth_limit(size_t bytes) { return 16 * bytes + 256; }
 
-/// `text` with `content` for every `pattern`, which is not empty. ConfigError where that is longer than `limit`.
+/// `text` with `content` for every `pattern`; an empty one is found around every character. ConfigError where that is
+/// longer than `limit`.
 std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content, size_t limit);
 
 /// The same for every match of a pattern; an empty text stays empty.

@@ -134,7 +134,7 @@ PreTokenizer::PreTokenizer(const std::vector<PieceRule>& rules) {
   if (isolated || (only.behavior == SplitBehavior::removed && only.invert)) scanner_ = only.scanner;
 }
 
-void PreTokenizer::apply(Pieces& pieces, RegexScratch& scratch) const {
+void PreTokenizer::apply(Pieces& pieces, size_t limit, RegexScratch& scratch) const {
   pieces.spans.clear();
   if (!pieces.text.empty()) pieces.spans.push_back({0, pieces.text.size()});
   for (const Step& step : steps_) {
@@ -142,7 +142,7 @@ void PreTokenizer::apply(Pieces& pieces, RegexScratch& scratch) const {
       case Kind::replace:
       case Kind::prefix:
       case Kind::first_prefix:
-      case Kind::spell: rewrite(step.rule, pieces); break;
+      case Kind::spell: rewrite(step.rule, pieces, limit); break;
       default: cut(step, pieces, scratch);
     }
   }
@@ -210,8 +210,7 @@ void PreTokenizer::cut(const Step& step, Pieces& pieces, RegexScratch& scratch) 
   std::swap(pieces.spans, pieces.cut);
 }
 
-void PreTokenizer::rewrite(const PieceRule& rule, Pieces& pieces) {
-  const size_t limit = growth_limit(pieces.text.size());
+void PreTokenizer::rewrite(const PieceRule& rule, Pieces& pieces, size_t limit) {
   std::string out;
   out.reserve(pieces.text.size());
   for (size_t i = 0; i < pieces.spans.size(); ++i) {

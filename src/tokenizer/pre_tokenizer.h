@@ -36,8 +36,8 @@ class PreTokenizer {
 
   /// The scanner, where its pieces are all there is to do.
   std::optional<SplitPattern> scanner() const { return scanner_; }
-  /// Cuts pieces.text, with pieces.head told by the caller.
-  void apply(Pieces& pieces, RegexScratch& scratch) const;
+  /// Cuts pieces.text, with pieces.head told by the caller. ConfigError where a step makes more than `limit` bytes.
+  void apply(Pieces& pieces, size_t limit, RegexScratch& scratch) const;
 
  private:
   struct Step {
@@ -46,7 +46,7 @@ class PreTokenizer {
   };
   static void cut(const Step& step, Pieces& pieces, RegexScratch& scratch);
   static void find_matches(const Step& step, Pieces& pieces, Span span, RegexScratch& scratch);
-  static void rewrite(const PieceRule& rule, Pieces& pieces);
+  static void rewrite(const PieceRule& rule, Pieces& pieces, size_t limit);
 
   std::vector<Step> steps_;
   std::optional<SplitPattern> scanner_;

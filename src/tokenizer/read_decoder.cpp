@@ -69,6 +69,7 @@ std::vector<DecodeStep> read_decoder(const JsonNode& node) {
   std::vector<DecodeStep> out;
   if (!node.is_null()) {
     add_decoder(out, node);
+    check_steps(node, out.size());
   } else {
     out.push_back({Kind::join});  // without a decoder, tokens are words with blanks between
   }
@@ -89,7 +90,10 @@ void set_decoder(TokenizerSpec& spec, const std::vector<DecodeStep>& steps, std:
   rules.text_steps = text_steps({split, steps.end()});
   const bool of_single_tokens = is_of_single_tokens(rules.token_steps);
   for (size_t id = 0; id < spellings.size(); ++id) {
-    if (spellings[id].empty()) continue;
+    if (spellings[id].empty()) {
+      rules.holes.push_back(static_cast<int32_t>(id));
+      continue;
+    }
     spec.tokens[id] = chain.token(spellings[id], false);
     if (!of_single_tokens) continue;
     std::string first = chain.token(spellings[id], true);

@@ -25,9 +25,9 @@ SplitBehavior read_behavior(const JsonNode& node) {
 }
 
 void add_bert(std::vector<NormalizerRule>& out, const JsonNode& node) {
-  const bool lowercase = node.required_flag("lowercase");
   if (node.required_flag("clean_text")) out.push_back({NKind::bert_clean, "", ""});
   if (node.required_flag("handle_chinese_chars")) out.push_back({NKind::bert_ideographs, "", ""});
+  const bool lowercase = node.required_flag("lowercase");
   if (node.flag("strip_accents", lowercase)) out.push_back({NKind::bert_accents, "", ""});
   if (lowercase) out.push_back({NKind::lowercase, "", ""});
 }
@@ -60,8 +60,7 @@ void add_normalizer(std::vector<NormalizerRule>& out, const JsonNode& node) {
   } else if (type == "Prepend") {
     out.push_back({NKind::prepend, "", short_text(node.at("prepend"))});
   } else if (type == "Replace") {
-    auto [text, regex] = read_pattern(node.at("pattern"));
-    regex = regex || text.empty();  // which is found around every character
+    const auto [text, regex] = read_pattern(node.at("pattern"));
     out.push_back({regex ? NKind::replace_regex : NKind::replace, text, node.text("content")});
   } else {
     node.refuse_type(
@@ -208,11 +207,13 @@ void add_post_processor(Template& out, const JsonNode& node) {
 
 }  // namespace
 
-const std::string& short_text(const JsonNode& node) {
-  constexpr size_t kMost = 256;
-  if (node.text().size() > kMost)
-    node.refuse(cat("has ", node.text().size(), " bytes, at most ", kMost, " are allowed"));
+const std::string& short_text(const JsonNode& node, size_t most) {
+  if (node.text().size() > most) node.refuse(cat("has ", node.text().size(), " bytes, at most ", most, " are allowed"));
   return node.text();
+}
+
+void check_steps(const JsonNode& node, size_t steps) {
+  if (steps > kMostSteps) node.refuse(cat("has ", steps, " steps, at most ", kMostSteps, " are allowed"));
 }
 
 std::string metaspace_scheme(const JsonNode& node) {
@@ -234,12 +235,14 @@ std::pair<std::string, bool> read_pattern(const JsonNode& node) {
 std::vector<NormalizerRule> read_normalizer(const JsonNode& node) {
   std::vector<NormalizerRule> out;
   if (!node.is_null()) add_normalizer(out, node);
+  check_steps(node, out.size());
   return out;
 }
 
 PieceRules read_pre_tokenizer(const JsonNode& node) {
   PieceRules out;
   if (!node.is_null()) add_pre_tokenizer(out, node);
+  check_steps(node, out.rules.size());
   return out;
 }
 

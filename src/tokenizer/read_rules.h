@@ -17,8 +17,13 @@ std::pair<std::string, bool> read_pattern(const JsonNode& node);
 /// A Metaspace's always, first or never.
 std::string metaspace_scheme(const JsonNode& node);
 
-/// What is put before or behind every stretch of text: no more than makes sense.
-const std::string& short_text(const JsonNode& node);
+/// What is put before or behind every stretch of text: no more bytes than make sense.
+const std::string& short_text(const JsonNode& node, size_t most = 256);
+
+/// How many steps, of which a Sequence may have other Sequences', a normalizer, pre-tokenizer or decoder may have: each
+/// goes over the whole text.
+constexpr size_t kMostSteps = 1000;
+void check_steps(const JsonNode& node, size_t steps);
 
 std::vector<NormalizerRule> read_normalizer(const JsonNode& node);
 

@@ -116,6 +116,7 @@ struct DecodeStep {
 /// How the texts of tokens join; the rest of decoding is in TokenizerSpec::tokens.
 struct DecodeRules {
   std::map<int32_t, std::string> first;  // what these tokens are at the begin of a text
+  std::vector<int32_t> holes;            // ids without a token, ascending; no text begins with them
   std::vector<DecodeStep> token_steps;   // where a token's text depends on its neighbours: what is done to `spellings`
                                          // in place of all above
   std::vector<DecodeStep> text_steps;    // what is done to the whole text

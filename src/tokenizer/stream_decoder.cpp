@@ -20,4 +20,18 @@ std::string StreamDecoder::finish() {
   return std::exchange(held_, {});
 }
 
+int64_t text_bytes(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  DecodeState state;
+  std::string some;
+  size_t bytes = 0;
+  for (const int32_t id : ids) {
+    if (tokenizer.is_special(id)) continue;
+    tokenizer.decode_next(some, id, state);
+    bytes += some.size();
+    some.clear();
+  }
+  tokenizer.decode_end(some, state);
+  return static_cast<int64_t>(bytes + some.size());
+}
+
 }  // namespace trireme

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "tokenizer/tokenizer.h"
@@ -26,5 +27,8 @@ class StreamDecoder {
   DecodeState state_;
   std::string held_;
 };
+
+/// Bytes of the text that `ids` decode to without their special tokens.
+int64_t text_bytes(const Tokenizer& tokenizer, std::span<const int32_t> ids);
 
 }  // namespace trireme

@@ -32,6 +32,8 @@ struct DecodeStepState {
   std::string held;    // text that waits for more; of a ctc the token before
   bool begun = false;  // a token came by
   int64_t count = 0;   // characters cut off the begin
+  int64_t kept = 0;    // characters that are cut off if the text ends here
+  size_t matched = 0;  // bytes of the text to find that wait for its others
   size_t made = 0;     // bytes put out
 };
 

@@ -39,7 +39,8 @@ std::vector<AddedTokens::Entry> entries_of(const TokenizerSpec& spec, bool norma
     if (token.normalized != normalized) continue;
     entries.push_back({token, std::binary_search(spec.special.begin(), spec.special.end(), token.id)});
     if (normalized) {
-      if (auto content = normalizer.apply(token.content, scratch)) entries.back().token.content = *content;
+      const size_t limit = token_growth_limit(token.content.size());
+      if (auto content = normalizer.apply(token.content, limit, scratch)) entries.back().token.content = *content;
     }
   }
   for (const int32_t id : spec.special) {
@@ -146,7 +147,8 @@ std::string Tokenizer::decode(std::span<const int32_t> ids) const {
 
 void Tokenizer::decode_next(std::string& out, int32_t id, DecodeState& state) const {
   const std::string_view bytes = state.first ? first_token(id) : token(id);
-  state.first = false;
+  const std::vector<int32_t>& holes = spec_.decode.holes;
+  state.first = state.first && std::binary_search(holes.begin(), holes.end(), id);
   if (model_ != nullptr) {
     model_->decode(out, id, state);
   } else if (decode_chain_.empty()) {
@@ -178,12 +180,6 @@ std::string_view Tokenizer::token(int32_t id) const {
 
 bool Tokenizer::is_special(int32_t id) const {
   return std::binary_search(spec_.special.begin(), spec_.special.end(), id);
-}
-
-std::optional<int32_t> Tokenizer::special_id(std::string_view text) const {
-  const auto found =
-      std::find_if(spec_.special.begin(), spec_.special.end(), [&](int32_t id) { return token(id) == text; });
-  return found == spec_.special.end() ? std::nullopt : std::optional(*found);
 }
 
 std::optional<int32_t> Tokenizer::eos_id() const {

@@ -72,8 +72,6 @@ class Tokenizer {
   void decode_end(std::string& out, DecodeState& state) const;
 
   bool is_special(int32_t id) const;
-  /// Id of the special token spelled `text`.
-  std::optional<int32_t> special_id(std::string_view text) const;
   /// Id of the token that ends a document.
   std::optional<int32_t> eos_id() const;
 

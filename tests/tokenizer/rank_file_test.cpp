@@ -161,11 +161,11 @@ TEST(RankFile, ThePatternMayBeNamedBesideIt) {
 TEST(RankFile, PublishedFilesBringTheirSpecialTokens) {
   const Tokenizer llama = Tokenizer::load(golden_path("ranks/tokenizer.model"));
   EXPECT_EQ(llama.vocab_size(), 756 + 256);
-  EXPECT_EQ(llama.special_id("<|eot_id|>"), 756 + 9);
+  EXPECT_EQ(llama.encode("<|eot_id|>", true), (std::vector<int32_t>{756 + 9}));
   EXPECT_EQ(llama.eos_id(), 757);
   EXPECT_EQ(llama.token(756 + 255), "<|reserved_special_token_247|>");
   const Tokenizer qwen = Tokenizer::load(golden_path("ranks/qwen.tiktoken"));
-  EXPECT_EQ(qwen.special_id("<|im_end|>"), 758);
+  EXPECT_EQ(qwen.encode("<|im_end|>", true), (std::vector<int32_t>{758}));
   EXPECT_EQ(qwen.eos_id(), 756);
   EXPECT_EQ(Tokenizer::load(golden_path("ranks/cl100k_base.tiktoken")).eos_id(), 100257);
 }

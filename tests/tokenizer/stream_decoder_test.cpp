@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "base/json.h"
 #include "base/strings.h"
+#include "tokenizer/read.h"
 #include "tokenizer/small_tokenizer.h"
 
 namespace trireme {
@@ -92,6 +94,28 @@ TEST(StreamDecoder, NeverCutsACharacterOfAnyKindOfTokenizer) {
       EXPECT_EQ(joined + decoder.finish(), tokenizer.decode(ids)) << name << ": " << text;
     }
   }
+}
+
+TEST(TextBytes, AreThoseOfTheDecodedTextWithoutSpecialTokens) {
+  const Json parts = read_json(testing::golden_path("parts.json"));
+  const auto named = [&](std::string_view name) {
+    for (const Json& entry : parts.at("tokenizers").items()) {
+      if (entry.at("name").as_string() == name) return Tokenizer(make_json_spec(entry.at("tokenizer"), {}));
+    }
+    throw Bug("no such entry");
+  };
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(text_bytes(named("BPEDecoder"), Ids{17, 0}), 3);    // "a a", of "a</w>" and "a"
+  EXPECT_EQ(text_bytes(named("CTC"), Ids{0, 0, 20, 0}), 2);     // "aa": a pad between two, one repeated
+  EXPECT_EQ(text_bytes(named("WordPiece"), Ids{0, 10, 1}), 4);  // "aa b"
+  const Tokenizer bytes = testing::small_tokenizer();
+  const int32_t end = bytes.eos_id().value();
+  Ids ids = bytes.encode("the boats"), with = ids;
+  with.insert(with.begin() + 1, end);
+  with.push_back(end);
+  EXPECT_EQ(text_bytes(bytes, ids), 9);
+  EXPECT_EQ(text_bytes(bytes, with), 9);
+  EXPECT_EQ(text_bytes(bytes, {}), 0);
 }
 
 }  // namespace

@@ -38,11 +38,17 @@ def affixed(prefix, suffix, pre, norm=None, decoder=None, special=("<unk>",), al
 
 
 def of_tokens(tokens, decoder):
-    """A vocabulary for decoders only."""
-    tokenizer = Tokenizer(models.BPE(vocab={token: k for k, token in enumerate(tokens)}, merges=[]))
+    """A vocabulary for decoders only: a list, or ids by token."""
+    vocab = tokens if isinstance(tokens, dict) else {token: k for k, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     if decoder:
         tokenizer.decoder = decoder
     return tokenizer
+
+
+def short_texts(letters, count):
+    draw = random.Random(letters)
+    return ["".join(draw.choice(letters) for _ in range(draw.randrange(1, 12))) for _ in range(count * (MORE + 1))]
 
 
 def kinds():
@@ -97,10 +103,28 @@ def kinds():
             "fused byte-level": sequence([d.Fuse(), d.ByteLevel()]), "byte-level, words": sequence([d.ByteLevel(), d.WordPiece("##", True), d.Replace("ab", "c")]),
             "patterns, then bytes": sequence([d.Replace(Regex("^a|b$"), ""), d.ByteLevel(), d.Strip("b", 1, 0), d.Replace("", ".")])}.items():
         yield name, of_tokens(tokens, decoder)
+    holes = {"a": 0, "b": 2, "▁a": 5, "##c": 7}
+    for name, decoder in {"none": None, "WordPiece": d.WordPiece("##", False), "Metaspace": d.Metaspace(),
+                          "strip, Metaspace": sequence([d.Strip("a", 1, 0), d.Metaspace()]), "BPEDecoder": d.BPEDecoder("b")}.items():
+        yield f"holes, {name}", of_tokens(holes, decoder)
+    yield "signed bytes", of_tokens(["<0x+A>", "<0x+g>", "<0x++>", "<0x-1>", "<0x4+>", "<0x+1>", "a"], sequence([d.ByteFallback(), d.Fuse()]))
+    yield "fused overlaps", of_tokens(["a", "b", "aab", "ab", "c", "aa"], sequence([d.Fuse(), d.Replace("aabaaab", "<>"), d.Replace("abab", "-"), d.Strip("a", 2, 0)]))
+    yield "fused ends", of_tokens(["ééaé", "éèé", "aéé", "aaaé", "aèa"], sequence([d.Fuse(), d.Strip("é", 1, 2), d.Strip("a", 0, 1)]))
+    unknown = of_tokens({"u": 0, "a": 1, "b": 2, "Ġ": 4}, d.ByteLevel())
+    unknown.pre_tokenizer = p.ByteLevel(False, use_regex=False)
+    for fuse in (True, False):
+        unknown.model = models.BPE(vocab={"u": 0, "a": 1, "b": 2, "ab": 3, "Ġ": 4}, merges=[("a", "b")], unk_token="u", fuse_unk=fuse)
+        yield f"byte-level, known unknown {fuse}", unknown, short_texts("uxab y", 40)
+    for name, added in {
+            "both": [AddedToken(" ", lstrip=True, rstrip=True)], "both, long": [AddedToken(" ", lstrip=True, rstrip=True), AddedToken("a ", rstrip=True)],
+            "inside": [AddedToken(" "), AddedToken("a", rstrip=True)], "line ends": [AddedToken("\n"), AddedToken("a", rstrip=True), AddedToken(" ", rstrip=True)]}.items():
+        tokenizer = of_tokens(["x", "y", "b", " "], d.Fuse())
+        tokenizer.add_tokens(added)
+        yield f"white space, {name}", tokenizer, short_texts("ab  \nx", 40)
 
 
 def joined(tokenizer, seed):
-    draw, size, out = random.Random(seed), tokenizer.get_vocab_size(), []
+    draw, size, out = random.Random(seed), max(tokenizer.get_vocab().values()) + 1, []
     while len(out) < 12 * (MORE + 1):
         few = [draw.randrange(size) for _ in range(draw.randrange(1, 6))]
         ids = [draw.choice(few) if draw.random() < 0.5 else draw.randrange(size) for _ in range(draw.randrange(1, 14))]
@@ -127,10 +151,10 @@ def points():
 
 def main():
     lines = []
-    for k, (name, tokenizer) in enumerate(kinds()):
+    for k, (name, tokenizer, *own) in enumerate(kinds()):
         cases = []
-        has_text = tokenizer.get_vocab_size() > 40  # else ids alone count
-        for text in texts(k + 100, 1 + 20 * MORE) if has_text else []:
+        has_text = tokenizer.get_vocab_size() > 40  # else ids alone count, but for those with texts of their own
+        for text in own[0] if own else texts(k + 100, 1 + 20 * MORE) if has_text else []:
             ids = tokenizer.encode(text, add_special_tokens=False).ids
             case = {"text": text, "ids": ids}
             tokenizer.encode_special_tokens = True
