@@ -196,6 +196,8 @@ TEST(TokenizerParts, MembersAreChecked) {
   EXPECT_TRUE(says(error_of("strip", "decoder", "stop", -1), {"decoder.stop", "-1"}));
   EXPECT_TRUE(says(error_of("prefix, BERT", "normalizer", "clean_text", Json()), {"normalizer.clean_text"}));
   EXPECT_TRUE(says(error_of("prefix, BERT", "normalizer", "strip_accents", 1), {"normalizer.strip_accents"}));
+  const Json bare = Json::parse(R"([{"type": "BertNormalizer"}])", "");  // the first missing member is named
+  EXPECT_TRUE(says(error_of("replace nothing", "normalizer", "normalizers", bare), {"'clean_text'"}));
   EXPECT_TRUE(
       says(error_of("fixed length", "pre_tokenizer", "length", 0), {"pre_tokenizer.length", "is 0", "at least 1"}));
   EXPECT_TRUE(says(error_of("fixed length", "pre_tokenizer", "length", "3"), {"pre_tokenizer.length"}));
