@@ -1,6 +1,7 @@
 // Regular expressions for patterns that come from files, by PCRE2 with its compiler, seen nowhere but in regex.cpp.
-// The patterns are those of Hugging Face's tokenizers, that is of Oniguruma, of which PCRE2 reads nearly all alike:
-// what it would read otherwise is refused. Classes are of Unicode, in the version of the PCRE2 library.
+// The patterns are those of Hugging Face's tokenizers, that is of Oniguruma with Ruby's syntax. One pass translates
+// them: what is known to mean the same is copied, what PCRE2 would read otherwise is rewritten, all else is refused.
+// Classes and \X are of Unicode, in the version of the PCRE2 library.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +36,8 @@ size_t next_search(std::string_view text, const RegexMatch& match);
 /// A compiled pattern, shared by threads.
 class Regex {
  public:
-  /// ConfigError with the offset within the pattern where it is malformed, or where PCRE2 and Oniguruma disagree.
+  /// ConfigError with the offset within the pattern where it is malformed, or where it says what PCRE2 cannot be made
+  /// to do alike.
   explicit Regex(const std::string& pattern);
   ~Regex();
   Regex(Regex&&) noexcept;

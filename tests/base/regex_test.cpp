@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace trireme {
 namespace {
@@ -68,6 +70,24 @@ TEST(Regex, IsSharedAndMoved) {
   EXPECT_EQ(moved.find("abb", 0, one)->end, 3U);
   EXPECT_EQ(moved.find("b", 0, two)->end, 1U);
   EXPECT_FALSE(moved.find("a", 0, one));
+}
+
+/// tests/golden/tokenizer/make_patterns.py; `tokenizers` leaves out empty matches.
+TEST(Regex, MatchesWhatOnigurumaDoesOrIsRefused) {
+  const Json golden = read_json(std::string(TRIREME_SOURCE_DIR) + "/tests/golden/tokenizer/patterns.json");
+  for (const Json& entry : golden.at("patterns").items()) {
+    const std::string& pattern = entry.at("pattern").as_string();
+    for (size_t k = 0; k < golden.at("texts").items().size(); ++k) {
+      Words expected;
+      for (const Json& match : entry.at("matches").items()[k].items()) expected.push_back(match.as_string());
+      Words found = matches(pattern, golden.at("texts").items()[k].as_string());
+      found.erase(std::remove(found.begin(), found.end(), ""), found.end());
+      EXPECT_EQ(found, expected) << pattern << " in text " << k;
+    }
+  }
+  for (const Json& pattern : golden.at("refused").items()) {
+    EXPECT_THROW(Regex(pattern.as_string()), ConfigError) << pattern.as_string();
+  }
 }
 
 }  // namespace
