@@ -184,8 +184,8 @@ TEST_F(DataCommands, ABlendOfARecipeTakesItsSetsByWeight) {
   };
   EXPECT_GT(count(both.out), 0);
   EXPECT_GT(count(both.out), count(samples(cat("[", prefix_, ":1, ", other, ":3]")).out));
-  EXPECT_EQ(samples("[" + dir_.path("none") + "]").code, 2);
-  EXPECT_EQ(samples("[" + prefix_ + ":0]").code, 2);
+  EXPECT_EQ(samples(cat("[", dir_.path("none"), "]")).code, 2);
+  EXPECT_EQ(samples(cat("[", prefix_, ":0]")).code, 2);
   EXPECT_EQ(samples("5").code, 2);
 }
 
