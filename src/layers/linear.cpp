@@ -84,7 +84,7 @@ void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, co
   if (dx.defined()) put_dx(ctx, dx, dy_rows, before_gelu);
 }
 
-void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const std::function<Tensor()>& make_x) const {
+void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const {
   CHECK(!float8_, "8-bit products read x before dx is there");
   const ArenaScope scope(*ctx.temp);
   const Tensor dy_rows = rows_of(ctx, dy);

@@ -2,8 +2,7 @@
 // knows of tensor parallelism (Shoeybi et al., Megatron-LM, 2019).
 #pragma once
 
-#include <functional>
-
+#include "base/thread_pool.h"
 #include "layers/groups.h"
 #include "ops/float8.h"
 #include "params/spec.h"
@@ -47,7 +46,7 @@ class Linear {
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
                 const Tensor* before_gelu = nullptr) const;
   /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const std::function<Tensor()>& make_x) const;
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const;
 
  private:
   Tensor rows_of(Ctx& ctx, const Tensor& dy) const;
