@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <functional>
 #include <memory>
@@ -13,6 +12,7 @@
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/version.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -39,9 +39,7 @@ struct Work {
 };
 constexpr Work kWork[] = {{"1 KiB", 1 << 10, 2000}, {"4 MiB", 4 << 20, 20}, {"64 MiB", 64 << 20, 2}};
 
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_ms() { return 1e3 * now_seconds(); }
 
 void pin(int rank, int processes) {
   cpu_set_t set;

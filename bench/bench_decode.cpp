@@ -1,13 +1,13 @@
 // bench_decode: tokens a second of a preset with random weights on the first GPU, one sequence or several side by side,
 // the likeliest token taken each time; a JSON line.
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <vector>
 
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/version.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/strings.h"
@@ -87,10 +87,9 @@ int run(const BenchOptions& o) {
   };
   std::vector<double> times;
   for (int64_t i = 0; i < o.warmup + o.tokens; ++i) {
-    const auto from = std::chrono::steady_clock::now();
+    const double from = now_seconds();
     step();
-    if (i >= o.warmup)
-      times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
+    if (i >= o.warmup) times.push_back(1e3 * (now_seconds() - from));
   }
   std::sort(times.begin(), times.end());
   const auto at = [&](size_t part) { return times[times.size() * part / 10]; };

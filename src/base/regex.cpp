@@ -119,12 +119,9 @@ class Translation {
 
   /// A character that stands for itself, copied.
   void literal() {
-    const auto length = static_cast<size_t>(std::max(utf8_length(pattern_, i_), 1));
-    uint32_t point = static_cast<uint8_t>(pattern_[i_]);
-    if (length > 1) point &= 0x7FU >> length;
-    for (size_t k = 1; k < length; ++k) point = point << 6 | (static_cast<uint8_t>(pattern_[i_ + k]) & 63U);
-    check_fold(point);
-    copy(length);
+    const int length = utf8_length(pattern_, i_);
+    check_fold(length > 0 ? utf8_decode(pattern_, i_) : static_cast<uint8_t>(pattern_[i_]));
+    copy(static_cast<size_t>(std::max(length, 1)));
   }
 
   /// Refuses what Oniguruma would compare with a longer or shorter text, such as "ss" and sharp s.

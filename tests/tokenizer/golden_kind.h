@@ -1,4 +1,5 @@
-// A tokenizer of a golden against the ids and texts that Hugging Face's tokenizers made of it.
+// What tests of goldens share: ids, streamed decoding, and a tokenizer against the ids and texts that Hugging Face's
+// tokenizers made of it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -6,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/read.h"
@@ -26,6 +28,13 @@ inline std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
   std::string out;
   for (const int32_t id : ids) out += decoder.push(id);
   return out + decoder.finish();
+}
+
+/// The tokenizer of this name in a golden of several.
+inline const Json& entry_of(const Json& golden, std::string_view name) {
+  for (const Json& entry : golden.at("tokenizers").items())
+    if (entry.at("name").as_string() == name) return entry;
+  throw Bug(cat("no ", name, " in the golden"));
 }
 
 /// Texts of an entry of zoo.json, unigram.json or parts.json against the ids in it; returns how many.

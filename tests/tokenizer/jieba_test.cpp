@@ -14,8 +14,8 @@
 #include "base/json.h"
 #include "support/temp_dir.h"
 #include "tokenizer/encoder.h"
+#include "tokenizer/golden_kind.h"
 #include "tokenizer/small_tokenizer.h"
-#include "tokenizer/stream_decoder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace trireme {
@@ -58,15 +58,12 @@ TEST(JiebaBpe, GivesTheIdsOfTheOriginal) {
   const Json cases = read_json(golden_path("jieba/cases.json"));
   for (const Json& entry : cases.items()) {
     const std::string& text = entry.at("text").as_string();
-    std::vector<int32_t> expected, ids;
-    for (const Json& id : entry.at("ids").items()) expected.push_back(static_cast<int32_t>(id.as_integer()));
+    const testing::Ids expected = testing::ids_of(entry.at("ids"));
+    testing::Ids ids;
     encoder.encode(ids, text);
     EXPECT_EQ(ids, expected) << text;
     EXPECT_EQ(tokenizer.decode(ids), entry.at("decoded").as_string()) << text;
-    StreamDecoder decoder(tokenizer);
-    std::string streamed;
-    for (const int32_t id : ids) streamed += decoder.push(id);
-    EXPECT_EQ(streamed + decoder.finish(), tokenizer.decode(ids)) << text;
+    EXPECT_EQ(testing::streamed(tokenizer, ids), tokenizer.decode(ids)) << text;
   }
 }
 

@@ -25,12 +25,7 @@ const Json& parts() {
 
 Tokenizer tokenizer_of(const Json& entry) { return Tokenizer(make_json_spec(entry.at("tokenizer"), {})); }
 
-const Json& entry_of(std::string_view name) {
-  for (const Json& entry : parts().at("tokenizers").items()) {
-    if (entry.at("name").as_string() == name) return entry;
-  }
-  throw Bug(cat("no ", name, " in parts.json"));
-}
+const Json& entry_of(std::string_view name) { return testing::entry_of(parts(), name); }
 
 TEST(TokenizerParts, EveryPartGivesTheIdsOfHuggingFace) {
   size_t cases = 0;

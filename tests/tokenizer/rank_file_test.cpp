@@ -16,22 +16,17 @@
 #include "base/strings.h"
 #include "support/temp_dir.h"
 #include "tokenizer/folder.h"
+#include "tokenizer/golden_kind.h"
 #include "tokenizer/small_tokenizer.h"
-#include "tokenizer/stream_decoder.h"
 #include "tokenizer/tokenizer.h"
 
 namespace trireme {
 namespace {
 
 using testing::golden_path;
+using testing::Ids;
+using testing::ids_of;
 using testing::TempDir;
-using Ids = std::vector<int32_t>;
-
-Ids ids_of(const Json& list) {
-  Ids ids;
-  for (const Json& id : list.items()) ids.push_back(static_cast<int32_t>(id.as_integer()));
-  return ids;
-}
 
 TEST(RankFile, GivesTheIdsOfTiktokenForEverySplit) {
   const Json golden = read_json(golden_path("ranks/cases.json"));
@@ -46,10 +41,7 @@ TEST(RankFile, GivesTheIdsOfTiktokenForEverySplit) {
       EXPECT_EQ(tokenizer.encode(text), plain) << text;
       const Json* special = item.find("special");
       EXPECT_EQ(tokenizer.encode(text, true), special != nullptr ? ids_of(*special) : plain) << text;
-      StreamDecoder decoder(tokenizer);
-      std::string streamed;
-      for (const int32_t id : plain) streamed += decoder.push(id);
-      EXPECT_EQ(streamed + decoder.finish(), tokenizer.decode(plain)) << text;
+      EXPECT_EQ(testing::streamed(tokenizer, plain), tokenizer.decode(plain)) << text;
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "support/temp_dir.h"
 #include "tokenizer/encoder.h"
+#include "tokenizer/golden_kind.h"
 #include "tokenizer/protobuf.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/small_tokenizer.h"
@@ -21,8 +22,10 @@ namespace trireme {
 namespace {
 
 using testing::golden_path;
+using testing::Ids;
+using testing::ids_of;
+using testing::streamed;
 using testing::TempDir;
-using Ids = std::vector<int32_t>;
 
 std::string model_path(const std::string& name) {
   return golden_path(cat("sentencepiece/", name, name == "cases.json" ? "" : "/tokenizer.model"));
@@ -34,19 +37,6 @@ std::string unhex(const std::string& digits) {
     out += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
   }
   return out;
-}
-
-Ids ids_of(const Json& list) {
-  Ids ids;
-  for (const Json& id : list.items()) ids.push_back(static_cast<int32_t>(id.as_integer()));
-  return ids;
-}
-
-std::string streamed(const Tokenizer& tokenizer, const Ids& ids) {
-  StreamDecoder decoder(tokenizer);
-  std::string out;
-  for (const int32_t id : ids) out += decoder.push(id);
-  return out + decoder.finish();
 }
 
 const char* const kModels[] = {"bpe_bytes", "bpe_rules", "unigram_rules", "unigram_suffix", "unigram_no_prefix"};

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/strings.h"
-#include "tokenizer/read.h"
+#include "tokenizer/golden_kind.h"
 #include "tokenizer/small_tokenizer.h"
 
 namespace trireme {
@@ -99,12 +99,9 @@ TEST(StreamDecoder, NeverCutsACharacterOfAnyKindOfTokenizer) {
 TEST(TextBytes, AreThoseOfTheDecodedTextWithoutSpecialTokens) {
   const Json parts = read_json(testing::golden_path("parts.json"));
   const auto named = [&](std::string_view name) {
-    for (const Json& entry : parts.at("tokenizers").items()) {
-      if (entry.at("name").as_string() == name) return Tokenizer(make_json_spec(entry.at("tokenizer"), {}));
-    }
-    throw Bug("no such entry");
+    return Tokenizer(make_json_spec(testing::entry_of(parts, name).at("tokenizer"), {}));
   };
-  using Ids = std::vector<int32_t>;
+  using testing::Ids;
   EXPECT_EQ(text_bytes(named("BPEDecoder"), Ids{17, 0}), 3);    // "a a", of "a</w>" and "a"
   EXPECT_EQ(text_bytes(named("CTC"), Ids{0, 0, 20, 0}), 2);     // "aa": a pad between two, one repeated
   EXPECT_EQ(text_bytes(named("WordPiece"), Ids{0, 10, 1}), 4);  // "aa b"

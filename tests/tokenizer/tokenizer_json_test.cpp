@@ -33,12 +33,7 @@ Json zoo_root(const Json& entry) {
   return root;
 }
 
-Json root_of_kind(std::string_view name) {
-  for (const Json& entry : zoo().at("tokenizers").items()) {
-    if (entry.at("name").as_string() == name) return zoo_root(entry);
-  }
-  throw Bug(cat("no ", name, " in zoo.json"));
-}
+Json root_of_kind(std::string_view name) { return zoo_root(testing::entry_of(zoo(), name)); }
 
 TEST(TokenizerJson, EveryKindGivesTheIdsOfHuggingFace) {
   size_t cases = 0;
