@@ -70,7 +70,7 @@ Bpe::Bpe(const TokenizerSpec& spec)
       unk_(spec.model.unk),
       prefix_(spec.model.prefix),
       suffix_(spec.model.suffix),
-      merges_(spec.merges, spec.merge_ranks),
+      merges_(spec.merges),
       vocabulary_(byte_level_ ? 0 : spec.tokens.size()),
       unreachable_(0) {
   byte_ids_.fill(-1);

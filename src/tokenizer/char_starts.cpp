@@ -40,7 +40,6 @@ CharStarts::CharStarts(const TokenizerSpec& spec, const MergeAlone& merge_alone)
 
 /// Blocks the characters that may be a part of a merge before all merges within them are done.
 void CharStarts::block_late(const TokenizerSpec& spec) {
-  const auto rank_of = [&](size_t m) { return spec.merge_ranks.empty() ? m : size_t{spec.merge_ranks[m]}; };
   const auto of = [](std::vector<size_t>& values, int32_t token) -> size_t& {
     return values[static_cast<size_t>(token)];
   };
@@ -48,7 +47,7 @@ void CharStarts::block_late(const TokenizerSpec& spec) {
       within(spec.tokens.size(), 0);  // last rank + 1; and of its parts too
   for (size_t m = 0; m < spec.merges.size(); ++m) {
     size_t& last = of(made, spec.merges[m].product);
-    last = std::max(last, rank_of(m) + 1);
+    last = std::max(last, m + 1);
   }
   for (const Merge& merge : spec.merges) {
     size_t& last = of(within, merge.product);
@@ -57,7 +56,7 @@ void CharStarts::block_late(const TokenizerSpec& spec) {
   for (size_t m = 0; m < spec.merges.size(); ++m) {
     for (const int32_t part : {spec.merges[m].left, spec.merges[m].right}) {
       const std::string& token = spec.tokens[static_cast<size_t>(part)];
-      if (of(within, part) <= rank_of(m) || !is_one_character(token)) continue;
+      if (of(within, part) <= m || !is_one_character(token)) continue;
       if (const uint32_t point = utf8_decode(token, 0); point < kPoints) entries_[point].blocked = true;
     }
   }

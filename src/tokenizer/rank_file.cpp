@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -13,7 +14,8 @@ namespace {
 
 using Ids = std::unordered_map<std::string_view, int32_t>;
 
-constexpr size_t kMaxTokenBytes = 1024;  // the ways to cut a token are tried; the longest in use have 128 bytes
+constexpr size_t kMaxTokenBytes = 1024;  // merges within a token take its square; the longest in use have 128 bytes
+constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 constexpr int64_t kHolesPerToken = 8, kMinIdLimit = int64_t{1} << 20;  // as in a tokenizer.json
 
 struct RankLine {
@@ -82,18 +84,42 @@ Ids ids_of(const std::vector<std::string>& tokens, const std::string& where) {
   return ids;
 }
 
-/// Every way to cut a token into two is a merge of its rank.
+/// Where tiktoken's rule, applied to the bytes of `token`, joins the last two parts; 0: it never makes this token. Of
+/// neighbours that are a token together those of the lowest rank are joined, the leftmost first.
+size_t last_cut(std::string_view token, const Ids& ids) {
+  struct Part {
+    size_t begin;
+    int32_t joined;  // rank of this part and the next
+  };
+  std::vector<Part> parts(token.size());
+  const auto join = [&](size_t i) {
+    const size_t end = i + 2 < parts.size() ? parts[i + 2].begin : token.size();
+    const auto found = ids.find(token.substr(parts[i].begin, end - parts[i].begin));
+    parts[i].joined = found == ids.end() ? kNoRank : found->second;
+  };
+  for (size_t i = 0; i < parts.size(); ++i) parts[i] = {i, kNoRank};
+  for (size_t i = 0; i + 1 < parts.size(); ++i) join(i);
+  while (parts.size() > 2) {
+    const auto lowest =
+        std::min_element(parts.begin(), parts.end(), [](auto& a, auto& b) { return a.joined < b.joined; });
+    if (lowest->joined == kNoRank) return 0;
+    const auto i = static_cast<size_t>(lowest - parts.begin());
+    parts.erase(lowest + 1);
+    parts[i].joined = kNoRank;
+    if (i + 1 < parts.size()) join(i);
+    if (i > 0) join(i - 1);
+  }
+  return parts.back().begin;
+}
+
+/// One merge a token. Whatever stands around the bytes of a token, what happens within them until they are one is what
+/// happens to them alone; so of all ways to cut it into two tokens only the last one that the rule comes by is met.
 void add_merges(TokenizerSpec& spec, const Ids& ids) {
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     const std::string_view token = spec.tokens[id];
-    for (size_t cut = 1; cut < token.size(); ++cut) {
-      const auto left = ids.find(token.substr(0, cut));
-      if (left == ids.end()) continue;
-      const auto right = ids.find(token.substr(cut));
-      if (right == ids.end()) continue;
-      spec.merges.push_back({left->second, right->second, static_cast<int32_t>(id)});
-      spec.merge_ranks.push_back(static_cast<uint32_t>(id));
-    }
+    const size_t cut = token.empty() ? 0 : last_cut(token, ids);  // a rank may be missing
+    if (cut == 0) continue;
+    spec.merges.push_back({ids.at(token.substr(0, cut)), ids.at(token.substr(cut)), static_cast<int32_t>(id)});
   }
 }
 

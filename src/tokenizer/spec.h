@@ -128,7 +128,6 @@ struct DecodeRules {
 struct TokenizerSpec {
   std::vector<std::string> tokens;       // bytes that an id stands for; "" where the vocabulary has a hole
   std::vector<Merge> merges;             // by rank, which is their index
-  std::vector<uint32_t> merge_ranks;     // by merge, where merges share ranks; else empty
   std::vector<int32_t> special;          // ids of tokens that text never becomes by itself, ascending
   std::map<std::string, int32_t> roles;  // e.g. "eos_token": the names of Hugging Face's files
   std::vector<AddedToken> added;         // further or other matching than that special tokens stand for their bytes

@@ -73,7 +73,6 @@ void append_rules(std::vector<std::byte>& all, const TokenizerSpec& spec) {
     append(all, model.prefix);
     append(all, model.suffix);
   }
-  append(all, raw(spec.merge_ranks));
   append(all, raw(model.scores));
 }
 

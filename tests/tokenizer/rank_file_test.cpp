@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/strings.h"
+#include "support/shared_data.h"
 #include "support/temp_dir.h"
 #include "tokenizer/folder.h"
 #include "tokenizer/golden_kind.h"
@@ -197,6 +198,37 @@ TEST(RankFile, NamesTheLineThatIsWrong) {
   EXPECT_EQ(error(bytes + std::string(1400, 'Q') + " 256"),
             "f: line 257: a token of 1050 bytes; at most 1024 are read");
   EXPECT_EQ(error(bytes + "YWI= 50256"), "f: the special token '<|endoftext|>' has the id 50256 of another token");
+}
+
+/// The rank file of the tokens that `json` makes of text.
+std::string rank_file_of(const TokenizerSpec& json) {
+  std::string file;
+  for (int32_t id = 0; id < static_cast<int32_t>(json.tokens.size()); ++id) {
+    const bool special = std::binary_search(json.special.begin(), json.special.end(), id);
+    const bool added = std::any_of(json.added.begin(), json.added.end(), [&](auto& token) { return token.id == id; });
+    if (!special && !added) file += cat(base64(json.tokens[static_cast<size_t>(id)]), " ", id, "\n");
+  }
+  return file;
+}
+
+void expect_merges_come_back(const TokenizerSpec& json) {
+  const TokenizerSpec ranks = read_rank_file({rank_file_of(json), "f", "f", "gpt2"}, {});
+  ASSERT_EQ(ranks.merges.size(), json.merges.size());
+  for (size_t m = 0; m < json.merges.size(); ++m) {
+    const Merge &ours = ranks.merges[m], &theirs = json.merges[m];
+    ASSERT_TRUE(ours.left == theirs.left && ours.right == theirs.right && ours.product == theirs.product) << m;
+  }
+}
+
+TEST(RankFile, OfATrainedVocabularyHasTheMergesOfItsTraining) {
+  expect_merges_come_back(testing::small_tokenizer().spec());
+}
+
+TEST(RankFile, OfAPublishedVocabularyHasItsPublishedMerges) {
+  for (const char* name : {"gpt2", "qwen3"}) {
+    if (!testing::has_shared(cat("tokenizers/", name))) GTEST_SKIP() << "needs ../shared/tokenizers/" << name;
+    expect_merges_come_back(Tokenizer::load(testing::shared_path(cat("tokenizers/", name))).spec());
+  }
 }
 
 TEST(RankFile, IsToldFromASentencePieceModel) {
