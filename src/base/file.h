@@ -114,6 +114,8 @@ class PartialFile : public OutputFile {
   const std::string& partial_path() const { return temporary_; }
   /// Drops all bytes but the first `size`; must come before the first write, and there must be as many.
   void keep(uint64_t size);
+  /// Returns when what was written so far can be read from partial_path().
+  using OutputFile::flush;
   /// Returns when what was written so far survives a loss of power.
   void sync();
   /// Syncs, renames, syncs the folder.

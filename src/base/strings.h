@@ -30,6 +30,13 @@ std::string number(double value, int digits = 0);
 bool parse_integer(std::string_view text, int64_t& value);
 bool parse_real(std::string_view text, double& value);
 
+/// Value of 0-9, a-z or A-Z as a digit of bases up to 36; 36 where c is none.
+constexpr int digit_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'z' ? lower - 'a' + 10 : 36;
+}
+
 /// Appends the bytes that padded base64 stands for; false where it is none.
 bool decode_base64(std::string& out, std::string_view text);
 

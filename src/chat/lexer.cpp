@@ -233,8 +233,7 @@ class Lexer {
     const size_t first = i;
     for (; i < text_.size(); ++i) {
       if (text_[i] == '_' && (i > first || base != 10)) continue;
-      const char c = static_cast<char>(text_[i] | 0x20);
-      const int digit = is_digit_char(text_[i]) ? text_[i] - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
+      const int digit = digit_value(text_[i]);
       if (digit >= base || (zeros && digit != 0)) break;
       if (__builtin_mul_overflow(value, int64_t{base}, &value) ||
           __builtin_add_overflow(value, int64_t{digit}, &value)) {
@@ -304,9 +303,8 @@ class Lexer {
   uint32_t hex(std::string_view digits, size_t wanted) const {
     uint32_t value = 0;
     for (const char c : digits) {
-      const char lower = static_cast<char>(c | 0x20);
-      if (!is_digit_char(c) && !(lower >= 'a' && lower <= 'f')) fail("a malformed \\x, \\u or \\U in a string");
-      value = value * 16 + static_cast<uint32_t>(is_digit_char(c) ? c - '0' : lower - 'a' + 10);
+      if (digit_value(c) >= 16) fail("a malformed \\x, \\u or \\U in a string");
+      value = value * 16 + static_cast<uint32_t>(digit_value(c));
     }
     if (digits.size() != wanted) fail("a malformed \\x, \\u or \\U in a string");
     if (value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))

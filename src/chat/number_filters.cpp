@@ -46,8 +46,7 @@ std::optional<int64_t> parse_int(Run& run, std::string_view text, int64_t base) 
   if (digits.empty() || base < 2 || base > 36) return std::nullopt;
   int64_t value = 0;
   for (const char c : digits) {
-    const char low = static_cast<char>(c | 0x20);
-    const int64_t digit = c >= '0' && c <= '9' ? c - '0' : low >= 'a' && low <= 'z' ? low - 'a' + 10 : 99;
+    const int64_t digit = digit_value(c);
     if (digit >= base) return std::nullopt;
     if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value)) {
       run.fail("an integer does not fit into 64 bits");

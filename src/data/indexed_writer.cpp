@@ -140,7 +140,7 @@ void IndexedWriter::write_index(AtomicFile& out) const {
 }
 
 void IndexedWriter::commit(std::string_view sidecar) {
-  sync();
+  tables_.flush();  // to be read once more; nobody needs them after a loss of power
   const std::string meta = prefix_ + ".meta.json";
   AtomicFile idx(prefix_ + ".idx", fs_);
   write_index(idx);

@@ -171,12 +171,8 @@ uint32_t JsonTextReader::read_hex4() {
   uint32_t code = 0;
   for (int i = 0; i < 4; ++i) {
     const char c = at_limit() ? '\0' : cursor_.peek();
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0) fail_expected("four hexadecimal digits behind \\u");
-    code = code * 16 + static_cast<uint32_t>(digit);
+    if (digit_value(c) >= 16) fail_expected("four hexadecimal digits behind \\u");
+    code = code * 16 + static_cast<uint32_t>(digit_value(c));
     cursor_.skip(1);
   }
   return code;

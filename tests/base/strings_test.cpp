@@ -109,5 +109,14 @@ TEST(Utf8, RefusesMalformedSequences) {
   EXPECT_EQ(utf8_length("", 0), 0);
 }
 
+TEST(Strings, DigitsOfBasesUpTo36HaveTheirValue) {
+  const std::string digits = "0123456789abcdefghijklmnopqrstuvwxyz";
+  for (int c = -128; c < 128; ++c) {
+    const int lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+    const size_t at = c < 0 ? std::string::npos : digits.find(static_cast<char>(lower));
+    EXPECT_EQ(digit_value(static_cast<char>(c)), at == std::string::npos ? 36 : static_cast<int>(at)) << c;
+  }
+}
+
 }  // namespace
 }  // namespace trireme
