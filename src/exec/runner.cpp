@@ -169,7 +169,9 @@ void Runner::run(const Instruction& instruction, const Batch& batch) {
     case Action::forward: forward(stage, batch, instruction.slot); return;
     case Action::send_forward: groups_.pp->send(outgoing(stream_), next); return;
     case Action::recv_backward: groups_.pp_back->recv(resized(gradient_, rows(batch)), next); return;
-    case Action::backward: backward(stage, batch, instruction.slot); return;
+    case Action::backward:
+      backward(stage, batch, instruction.slot, instruction.micro_batch == 0);  // a stage's come in their order
+      return;
     case Action::send_backward: groups_.pp_back->send(resized(gradient_, rows(batch)), previous); return;
   }
 }
@@ -223,7 +225,8 @@ void Runner::rebuild(const Batch& batch, int slot, int unit) {
   model_.units[static_cast<size_t>(unit)]->forward(ctx_, batch, slot, {x, {}}, {}, out);
 }
 
-void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
+/// `first`: of the stage's micro-batches in a step.
+void Runner::backward(const StageRange& stage, const Batch& batch, int slot, bool first) {
   const Tensor g = resized(gradient_, rows(batch));
   if (stage.is_last) {
     const int head = static_cast<int>(model_.units.size());
@@ -231,7 +234,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     current_unit_ = head;
     params_.acquire(head);
     if (stage.first < stage.last) params_.prefetch(stage.last - 1);
-    grads_->acquire(ctx_, head);
+    grads_->acquire(ctx_, head, first);
     model_.head->loss(ctx_, batch, loss_sum_, g, stream_);
     grads_->publish(ctx_, head);
     params_.release(head);
@@ -241,7 +244,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot) {
     current_unit_ = u;
     params_.acquire(u);
     if (u > stage.first) params_.prefetch(u - 1);
-    grads_->acquire(ctx_, u);
+    grads_->acquire(ctx_, u, first);
     if (is_run_again(u)) rebuild(batch, slot, u);
     failpoint("runner.backward");
     model_.units[static_cast<size_t>(u)]->backward(ctx_, batch, slot, g);

@@ -93,7 +93,7 @@ class Runner {
   bool can_repeat() const;
   void micro_step(const Instruction& forward, const Instruction& backward, const Batch& batch);
   void forward(const StageRange& stage, const Batch& batch, int slot);
-  void backward(const StageRange& stage, const Batch& batch, int slot);
+  void backward(const StageRange& stage, const Batch& batch, int slot, bool first);
   void evaluate(const StageRange& stage, const Batch& batch);
   void clear_loss();
   void prefetch_behind(const StageRange& stage, int u);

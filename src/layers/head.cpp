@@ -20,6 +20,7 @@ Head::Head(const ParamBuilder& params, const HeadConfig& c, const LayerGroups& g
                           .init_std = c.init_std,
                           .split = {.dim = 0},
                           .decay = true,
+                          .grad_is_product = c.tied_to.empty(),  // or others add to it too
                           .tied_to = c.tied_to})) {}
 
 void Head::loss(Ctx& ctx, Tensor sum, Tensor dx, const Tensor& own_x, const Batch& batch) const {
@@ -70,7 +71,8 @@ void Head::chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, c
 }
 
 void Head::backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const {
-  if (weight_.grad.defined()) matmul(ctx, weight_.grad, dlogits, x, {.transpose_a = true, .accumulate = true});
+  if (weight_.grad.defined())
+    matmul(ctx, weight_.grad, dlogits, x, {.transpose_a = true, .accumulate = weight_.adds_to_grad()});
   matmul(ctx, dx, dlogits, weight_.value);
 }
 

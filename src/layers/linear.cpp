@@ -9,6 +9,7 @@ namespace {
 ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
   ParamSpec spec{
       .name = name + ".weight", .shape = {c.out, c.in}, .init = Init::normal, .init_std = c.init_std, .decay = true};
+  spec.grad_is_product = true;
   spec.split.dim = c.kind == LinearKind::column ? 0 : 1;
   spec.split.pieces = c.pieces;
   spec.split.parts = c.parts;
@@ -101,7 +102,7 @@ Tensor Linear::rows_of(Ctx& ctx, const Tensor& dy) const {
 void Linear::add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const {
   if (!weight_.grad.defined()) return;
   const Tensor whole = kind_ == LinearKind::row ? x : groups_.gather(ctx, x);
-  matmul(ctx, weight_.grad, dy_rows, whole, {.transpose_a = true, .accumulate = true});
+  matmul(ctx, weight_.grad, dy_rows, whole, {.transpose_a = true, .accumulate = weight_.adds_to_grad()});
 }
 
 void Linear::put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu) const {
@@ -123,7 +124,10 @@ void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, c
                              ? saved
                              : quantized(ctx, *ctx.temp, DType::e4m3, row ? x : groups_.gather(ctx, x), false, true);
     matmul(ctx, weight_.grad, gradient.cols, input.cols,
-           {.transpose_b = true, .accumulate = true, .a_scale = &gradient.scale, .b_scale = &input.scale});
+           {.transpose_b = true,
+            .accumulate = weight_.adds_to_grad(),
+            .a_scale = &gradient.scale,
+            .b_scale = &input.scale});
   }
   if (!dx.defined()) return;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);

@@ -58,14 +58,24 @@ void GradStore::bind(int unit, const Tensor& flat) {
   }
 }
 
-void GradStore::acquire(Ctx& ctx, int unit) {
+void GradStore::acquire(Ctx& ctx, int unit, bool first) {
+  const UnitLayout& own = layout_.units[static_cast<size_t>(unit)];
+  for (const ParamPlace& place : own.places)
+    place.param->grad_begun = !place.param->spec.grad_is_product || !(first || sharded());
   if (!sharded()) return;
-  for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
+  for (const int u : own.needs) {
     bool fresh = false;
-    const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
-    fill(ctx, flat, 0);
+    const int64_t numel = layout_.units[static_cast<size_t>(u)].numel;
+    const Tensor flat = ring_.hold(u, numel, fresh);
+    fill(ctx, flat.slice(0, u == unit ? own.products : 0, numel), 0);
     bind(u, flat);
   }
+}
+
+/// Products that never came, for there was no row to multiply, are zero.
+void GradStore::fill_unbegun(Ctx& ctx, int unit) {
+  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places)
+    if (place.param->grad.defined() && !place.param->adds_to_grad()) fill(ctx, place.param->grad, 0);
 }
 
 void GradStore::sum_over_tensor_ranks(Ctx& ctx, int unit) {
@@ -92,6 +102,7 @@ void GradStore::sum_shared(Ctx& ctx, const Param& param) {
 }
 
 void GradStore::publish(Ctx& ctx, int unit) {
+  fill_unbegun(ctx, unit);
   if (!sharded()) return;
   sum_over_tensor_ranks(ctx, unit);
   for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
@@ -148,8 +159,11 @@ void GradStore::finish(Ctx& ctx) {
 }
 
 void GradStore::zero(Ctx& ctx) {
-  for (const Buffer& buffer : buffers_)
-    if (buffer.bytes() > 0) fill(ctx, buffer.view(DType::f32, {buffer.bytes() / dtype_size(DType::f32)}), 0);
+  for (size_t u = 0; u < buffers_.size(); ++u) {
+    const int64_t begin = sharded() ? 0 : layout_.units[u].products;
+    const int64_t end = buffers_[u].bytes() / dtype_size(DType::f32);
+    if (begin < end) fill(ctx, buffers_[u].view(DType::f32, {end - begin}, begin * dtype_size(DType::f32)), 0);
+  }
 }
 
 Tensor GradStore::optimizer_view(int unit) const {

@@ -1,5 +1,6 @@
 // Owns the gradients, always f32, and decides when they are summed over ranks. Layers only ever add to the bound
-// param.grad between acquire and publish.
+// param.grad between acquire and publish; where it is a product of matrices, the first of a step writes it, so that
+// nobody need fill it with zeros and read them.
 #pragma once
 
 #include <vector>
@@ -13,8 +14,10 @@ class GradStore {
  public:
   GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups);
 
-  /// Binds the gradients of the unit's parameters, ready to be added to.
-  void acquire(Ctx& ctx, int unit);
+  /// Binds the gradients of the unit's parameters, ready to be added to; Param::grad_begun says which hold nothing yet.
+  /// `first`: of this unit since zero(). Nothing else is remembered of the steps before, so that what a step asked of a
+  /// GPU may be asked again without this.
+  void acquire(Ctx& ctx, int unit, bool first);
   /// The unit's backward of one micro-batch is done. Under ZeRO-2 and 3 its sum over the ranks with the same parameters
   /// is added to this rank's shard now.
   void publish(Ctx& ctx, int unit);
@@ -36,6 +39,7 @@ class GradStore {
 
  private:
   void bind(int unit, const Tensor& flat);
+  void fill_unbegun(Ctx& ctx, int unit);
   void sum_over_tensor_ranks(Ctx& ctx, int unit);
   void sum_shared(Ctx& ctx, const Param& param);
   void sum_tied(Ctx& ctx);

@@ -29,10 +29,18 @@ ModelLayout::ModelLayout(ParamTable& table, int num_units, const std::vector<Uni
         layout.needs.push_back(owner);
       continue;
     }
-    layout.places.push_back({&param, layout.numel});
-    layout.numel += round_up(param.local_shape.numel(), kPlaceAlignment);
+    layout.places.push_back({&param, 0});
   }
-  for (UnitLayout& layout : units) layout.numel = round_up(layout.numel, kPlaceAlignment * num_ranks);
+  for (UnitLayout& layout : units) {
+    const auto is_product = [](const ParamPlace& place) { return place.param->spec.grad_is_product; };
+    std::stable_partition(layout.places.begin(), layout.places.end(), is_product);
+    for (ParamPlace& place : layout.places) {
+      place.offset = layout.numel;
+      layout.numel += round_up(place.param->local_shape.numel(), kPlaceAlignment);
+      if (is_product(place)) layout.products = layout.numel;
+    }
+    layout.numel = round_up(layout.numel, kPlaceAlignment * num_ranks);
+  }
 }
 
 FlatRange ModelLayout::shard(int u) const {

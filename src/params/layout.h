@@ -17,9 +17,10 @@ struct ParamPlace {
 };
 
 struct UnitLayout {
-  std::vector<ParamPlace> places;
-  int64_t numel = 0;       // padded, so that every rank with the same parameters gets an equal, aligned part
-  std::vector<int> needs;  // units whose memory this one's parameters lie in: itself, and owners of tied ones
+  std::vector<ParamPlace> places;  // first those whose gradients are products (ParamSpec::grad_is_product)
+  int64_t products = 0;            // elements of those
+  int64_t numel = 0;               // padded, so that every rank with the same parameters gets an equal, aligned part
+  std::vector<int> needs;          // units whose memory this one's parameters lie in: itself, and owners of tied ones
 };
 
 /// Units [first, last) of a model's list.

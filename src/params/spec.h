@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -40,9 +41,10 @@ struct ParamSpec {
   Split split;
   bool decay = false;  // weight decay applies (matrices)
   bool trainable = true;
-  bool grad_sum_tp = false;  // held whole by every tensor rank, each of which sees only part of its gradient
-  std::string tied_to;       // another parameter's name whose values this one shares (the head and the embedding)
-  int unit = 0;              // index of the owning unit in the model's list
+  bool grad_is_product = false;  // its layer begins the gradient with a product, which may write what others add
+  bool grad_sum_tp = false;      // held whole by every tensor rank, each of which sees only part of its gradient
+  std::string tied_to;           // another parameter's name whose values this one shares (the head and the embedding)
+  int unit = 0;                  // index of the owning unit in the model's list
 };
 
 /// A box of a global parameter: rows [row, row + rows) x columns [col, col + cols). A rank-1 parameter of n elements
@@ -72,8 +74,12 @@ struct Param {
   // Local elements for which this rank stands among the tensor ranks, where each element is to be taken once: in a
   // norm, in a checkpoint. What several ranks hold is the first one's; a tied parameter is its owner's.
   std::vector<FlatRange> own;
-  Tensor value;  // local_shape, storage dtype
-  Tensor grad;   // local_shape, f32; undefined where not trainable or not training
+  Tensor value;            // local_shape, storage dtype
+  Tensor grad;             // local_shape, f32; undefined where not trainable or not training
+  bool grad_begun = true;  // false: `grad` holds nothing yet, what comes first is to be written
+
+  /// Whether the product at hand is to be added to `grad`, of which there is something from then on.
+  bool adds_to_grad() { return std::exchange(grad_begun, true); }
 };
 
 /// All parameters of one rank's model in order of declaration; references stay valid.

@@ -1,4 +1,5 @@
-// Rows that tensor ranks share: their gradients are summed once and count once in the norm, under every ZeRO stage.
+// What a step finds and leaves in the gradients: products begin them, what others add to was zero; rows that tensor
+// ranks share are summed once and count once in the norm, under every ZeRO stage.
 #include "params/grad_store.h"
 
 #include <gtest/gtest.h>
@@ -37,7 +38,7 @@ Found run(const Mesh& mesh, int zero_stage) {
     Ctx ctx;
     ctx.pool = &pool;
     grads.zero(ctx);
-    grads.acquire(ctx, 0);
+    grads.acquire(ctx, 0, true);
     int64_t local = 0;
     for (const Box& box : p.local_boxes)
       for (int64_t row = box.row; row < box.row + box.rows; ++row)
@@ -83,6 +84,68 @@ TEST(SharedRows, AreSummedOnceAndCountOnceInTheNorm) {
       EXPECT_EQ(found.sums, expected);  // small multiples of 1/4: no rounding
       for (const double n : found.norms) EXPECT_NEAR(n, norm, 1e-9 * norm);
     }
+}
+
+/// A unit of a product and something that is added to.
+class Products : public ::testing::Test {
+ protected:
+  static constexpr int64_t kSize = 300;
+
+  /// Values of both gradients after the second of two steps of `micro_batches` that each bring 1 to both; of the
+  /// product, in the second step, nothing without `has_rows`.
+  std::vector<float> step(int zero_stage, int micro_batches, bool has_rows = true) {
+    SingleGroup single;
+    const Groups groups = Groups::alone(single);
+    const ModelLayout layout(table_, 1, {{0, 1}}, single, zero_stage);
+    GradStore grads(table_, layout, kCpu, groups);
+    for (int round = 0; round < 2; ++round) {
+      grads.zero(ctx_);
+      for (int i = 0; i < micro_batches; ++i) {
+        grads.acquire(ctx_, 0, i == 0);
+        for (int64_t j = 0; j < kSize; ++j) bias_.grad.f32()[j] += 1;
+        if (has_rows || round == 0) {
+          const bool adds = product_.adds_to_grad();
+          EXPECT_EQ(adds, i > 0 && zero_stage < 2);
+          for (int64_t j = 0; j < kSize; ++j) product_.grad.f32()[j] = 1 + (adds ? product_.grad.f32()[j] : 0);
+          EXPECT_TRUE(product_.adds_to_grad());
+        }
+        grads.publish(ctx_, 0);
+      }
+      grads.finish(ctx_);
+    }
+    std::vector<float> values;
+    for_each_piece(layout.units[0], layout.optimizer_range(0), [&](Param&, int64_t, int64_t flat, int64_t n) {
+      const float* from = grads.optimizer_view(0).f32() + flat;
+      values.insert(values.end(), from, from + n);
+    });
+    return values;
+  }
+
+  ThreadPool pool_{1};
+  Ctx ctx_ = [this] {
+    Ctx ctx;
+    ctx.pool = &pool_;
+    return ctx;
+  }();
+  ParamTable table_;
+  Param& bias_ = ParamBuilder(table_).add({.name = "bias", .shape = {kSize}});
+  Param& product_ = ParamBuilder(table_).add({.name = "w", .shape = {kSize, 1}, .grad_is_product = true});
+};
+
+TEST_F(Products, BeginTheGradientsOfEveryStep) {
+  for (const int zero_stage : {0, 1, 2, 3})
+    for (const int micro_batches : {1, 3}) {
+      SCOPED_TRACE(cat("ZeRO ", zero_stage, ", ", micro_batches, " micro-batches"));
+      EXPECT_EQ(step(zero_stage, micro_batches), std::vector<float>(2 * kSize, static_cast<float>(micro_batches)));
+    }
+}
+
+TEST_F(Products, ThatNeverCameAreZero) {
+  for (const int zero_stage : {0, 2}) {
+    std::vector<float> expected(kSize, 0.0F);  // products lie first
+    expected.resize(2 * kSize, 2.0F);
+    EXPECT_EQ(step(zero_stage, 2, false), expected) << "ZeRO " << zero_stage;
+  }
 }
 
 }  // namespace
