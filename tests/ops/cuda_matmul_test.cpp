@@ -91,6 +91,24 @@ TEST_P(CudaMatmul, TakesOperandsOfUnlikeTypes) {
   }
 }
 
+TEST_P(CudaMatmul, AddsToA16BitSumAndRoundsOnce) {
+  if (dtype() == DType::f32) GTEST_SKIP() << "f32 sums are not rounded further";
+  const RoundingCase x(dtype());
+  // The last two are large enough for candidates to be tried, and one has more than a slab of rows.
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{48, 40, 64}, {37, 53, 29}, {1024, 768, 1024}, {9000, 1280, 512}})
+    for (const bool transposed : {true, false}) {
+      SCOPED_TRACE(cat(m, " x ", n, " x ", k, transposed ? " aT" : ""));
+      const Twin& a = twin(dtype(), transposed ? Shape{k, m} : Shape{m, k}, x.terms(m, k, x.left, transposed));
+      const Twin& b = twin(dtype(), {k, n}, x.terms(n, k, x.right, true));
+      const Twin& c = same_type_twin(dtype(), {m, n}, x.old(m * n));
+      run_both([&](const Side& on) {
+        matmul(on.ctx, on(c), on(a), on(b), {.transpose_a = transposed, .accumulate = true});
+      });
+      EXPECT_EQ(c.got(), x.sum(m * n));
+      forget();
+    }
+}
+
 TEST_P(CudaMatmul, RemembersNothingOfAnotherCallsPointers) {
   for (int round = 0; round < 2; ++round) check({32, 48, 64, false, true, false, true}, dtype(), dtype(), dtype());
 }

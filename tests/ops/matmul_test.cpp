@@ -110,6 +110,19 @@ TEST(Matmul, IsRightForEveryStorageType) {
       }
 }
 
+TEST(Matmul, AddsToA16BitSumAndRoundsOnce) {
+  for (const DType type : {DType::bf16, DType::f16})
+    for (const bool transposed : {false, true}) {
+      const RoundingCase x(type);
+      const int64_t m = 300, n = 130, k = 600;
+      const Owned a(type, transposed ? Shape{k, m} : Shape{m, k}, x.terms(m, k, x.left, transposed));
+      const Owned b(type, {k, n}, x.terms(n, k, x.right, true)), c(type, {m, n}, x.old(m * n));
+      OpContext op;
+      matmul(op.ctx(), c.t, a.t, b.t, {.transpose_a = transposed, .accumulate = true});
+      EXPECT_EQ(c.values(), x.sum(m * n)) << dtype_name(type);
+    }
+}
+
 TEST(Matmul, DoesNothingWhereThereIsNothing) {
   OpContext op;
   const Owned a(DType::f32, {0, 4}), b(DType::f32, {4, 3}), c(DType::f32, {0, 3});

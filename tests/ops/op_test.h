@@ -197,4 +197,26 @@ inline std::string dtype_test_name(const ::testing::TestParamInfo<DType>& info) 
 }
 inline auto storage_types() { return ::testing::Values(DType::f32, DType::bf16, DType::f16); }
 
+/// Operands of a product that shows whether it is rounded before it is added to a 16-bit sum: all its elements are
+/// 1 + e/2, and are added to e/2, e being the spacing of the type at 1. Rounded once they are 1 + e, twice 1.
+struct RoundingCase {
+  explicit RoundingCase(DType type) : epsilon(dtype_epsilon(type)) {}
+  static size_t count(int64_t n) { return static_cast<size_t>(n); }
+
+  /// (rows, k), or stored as (k, rows): 1 first and `last` at the end of the sum, zeros between.
+  static Doubles terms(int64_t rows, int64_t k, double last, bool transposed) {
+    Doubles values(count(rows * k));
+    for (int64_t i = 0; i < rows; ++i) {
+      values[count(transposed ? i : i * k)] = 1;
+      values[count(transposed ? (k - 1) * rows + i : i * k + k - 1)] = last;
+    }
+    return values;
+  }
+  Doubles old(int64_t n) const { return Doubles(count(n), epsilon / 2); }
+  Doubles sum(int64_t n) const { return Doubles(count(n), 1 + epsilon); }
+
+  double epsilon;
+  double left = 0x1p-4, right = epsilon / 2 / left;  // of the last term
+};
+
 }  // namespace trireme::testing
