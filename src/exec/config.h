@@ -27,14 +27,10 @@ enum class Recompute : uint8_t { none, cheap, block, automatic };
 constexpr std::array<std::string_view, 4> kRecomputeNames = {"none", "cheap", "block", "auto"};
 
 /// What each block of a model does: the first `block` are run again, in the next `cheap` norms and activations are made
-/// again, the others keep all.
+/// again, in the next `activation` these alone; the others keep all.
 struct RecomputeSplit {
-  int64_t block = 0, cheap = 0;
+  int64_t block = 0, cheap = 0, activation = 0;
 
-  Recompute of(int64_t layer) const {
-    if (layer < block) return Recompute::block;
-    return layer < block + cheap ? Recompute::cheap : Recompute::none;
-  }
   bool operator==(const RecomputeSplit&) const = default;
 };
 

@@ -258,7 +258,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot, boo
 
 double Runner::evaluate(const Batch& batch) {
   ctx_.train = false;
-  ctx_.keep = &rebuild_;
+  ctx_.keep = &idle();
   clear_loss();
   for (const StageRange& stage : stages_) evaluate(stage, batch);
   groups_.pp->all_reduce(loss_sum_, ReduceOp::sum);
@@ -269,15 +269,16 @@ void Runner::evaluate(const StageRange& stage, const Batch& batch) {
   const int ranks = groups_.pp->size(), rank = groups_.pp->rank();
   const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
-  const ArenaScope received(rebuild_);
+  Arena& keep = idle();
+  const ArenaScope received(keep);
   stream_ = {};
   if (!stage.is_first) {
-    stream_.residual = rebuild_.take(options_.activation_dtype, shape);
+    stream_.residual = keep.take(options_.activation_dtype, shape);
     groups_.pp->recv(stream_.residual, (rank + ranks - 1) % ranks);
   }
   for (int u = stage.first; u < stage.last; ++u) {
-    const ArenaScope scope(rebuild_);
-    const Tensor x = stream_.delta.defined() ? rebuild_.take(options_.activation_dtype, shape) : Tensor();
+    const ArenaScope scope(keep);
+    const Tensor x = stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
     const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
     params_.acquire(u);
     prefetch_behind(stage, u);

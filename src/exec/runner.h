@@ -95,13 +95,15 @@ class Runner {
   void forward(const StageRange& stage, const Batch& batch, int slot);
   void backward(const StageRange& stage, const Batch& batch, int slot, bool first);
   void evaluate(const StageRange& stage, const Batch& batch);
+  /// Where an evaluation keeps what passes: no micro-batch is in flight meanwhile.
+  Arena& idle() { return keep_.empty() ? rebuild_ : keep_[0]; }
   void clear_loss();
   void prefetch_behind(const StageRange& stage, int u);
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
   std::string unit_name(int unit) const;
   bool is_run_again(int unit) const {
-    return unit > 0 && options_.recompute.of(unit - 1) == Recompute::block;  // the embedding keeps nothing
+    return unit > 0 && unit - 1 < options_.recompute.block;  // the embedding keeps nothing
   }
   /// Rows of the stream for a batch.
   int64_t rows(const Batch& batch) const { return batch.num_tokens() * options_.stream_rows / options_.tokens; }

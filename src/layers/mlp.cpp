@@ -43,11 +43,11 @@ void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
   const bool gelu = config_.kind != MlpKind::swiglu;
   saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
   const ArenaScope scope(*ctx.temp);
-  const bool codes = config_.float8 && !config_.recompute_activation;  // instead of inputs
+  const bool codes = config_.float8 && !config_.recompute_activation;  // instead of the activation
   const bool keeps_act = !config_.recompute_activation && !(codes && y.defined());
   const Tensor act = (keeps_act ? ctx.keep : ctx.temp)->take(x.dtype, {n, down_.local_in()});
-  up_.forward(ctx, gelu ? act : saved.up, x, codes ? &saved.up_input : nullptr, gelu ? &saved.up : nullptr,
-              gelu ? nullptr : &act);
+  up_.forward(ctx, gelu ? act : saved.up, x, config_.keeps_input ? &saved.up_input : nullptr,
+              gelu ? &saved.up : nullptr, gelu ? nullptr : &act);
   saved.act = keeps_act ? act : Tensor();
   saved.down_input = {};
   if (y.defined()) down_.forward(ctx, y, act, codes ? &saved.down_input : nullptr);

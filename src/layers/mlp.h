@@ -14,6 +14,7 @@ struct MlpConfig {
   float init_std = 0.02F, out_init_std = 0.02F;
   bool recompute_activation = false;  // save only the input of the activation
   bool float8 = false;                // as in LinearConfig
+  bool keeps_input = false;           // float8: `up` keeps its input, and backward needs no x
 };
 
 class Mlp {
@@ -29,7 +30,7 @@ class Mlp {
 
   /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const;
-  /// dx (N, C), written. x: as in forward; not read with float8 where the activation is saved.
+  /// dx (N, C), written. x: as in forward; not read where config.keeps_input.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const;
 
  private:

@@ -99,6 +99,7 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
   // GPT-2 (Radford et al., 2019, 2.3): what writes to the residual stream starts smaller by the root of its writes.
   const float out_std = c.is_gpt2() ? std / std::sqrt(2.0F * static_cast<float>(c.num_hidden_layers)) : std;
   const bool cheap = layer >= options.cheap_begin && layer < options.cheap_end;
+  const bool activation = cheap || (layer >= options.cheap_end && layer < options.activation_end);
   BlockConfig b;
   b.attention = {.hidden = c.hidden_size,
                  .heads = c.num_attention_heads,
@@ -122,8 +123,9 @@ BlockConfig block_config(const ModelConfig& c, const BuildOptions& options, int6
            .bias = c.mlp_bias,
            .init_std = std,
            .out_init_std = out_std,
-           .recompute_activation = cheap,
-           .float8 = options.float8};
+           .recompute_activation = activation,
+           .float8 = options.float8,
+           .keeps_input = options.float8 && !cheap};
   b.norm = c.norm_kind();
   b.norm_eps = static_cast<float>(c.norm_eps);
   b.dropout = static_cast<float>(c.resid_pdrop);

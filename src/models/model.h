@@ -9,6 +9,7 @@ namespace trireme {
 
 struct BuildOptions {
   int64_t cheap_begin = 0, cheap_end = 0;  // blocks whose norms and activations are made again in backward
+  int64_t activation_end = 0;              // blocks behind those, before this one, whose activations are
   bool float8 = false;                     // products of the blocks' linear layers in 8-bit floats
   int64_t positions = 0;  // largest position that will be asked for, plus one; 0: as many as the model has
   Device device = kCpu;   // of the tables that are no parameters

@@ -44,6 +44,7 @@ Model make_model(const EngineConfig& c, const Groups& groups, Device device) {
   const RecomputeSplit recompute = c.recompute();
   options.cheap_begin = recompute.block;
   options.cheap_end = recompute.block + recompute.cheap;
+  options.activation_end = options.cheap_end + recompute.activation;
   options.float8 = c.precision.linear_dtype == LinearDtype::float8;
   options.positions = c.sequence_length;
   options.device = device;
@@ -131,10 +132,16 @@ MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const Engin
 }
 
 std::string recompute_note(const RecomputeSplit& split) {
-  if (split.block > 0 && split.cheap > 0)
-    return cat("blocks 0 to ", split.block - 1, " run again, in the next ", split.cheap, " norms and activations");
-  if (split.block > 0) return cat("blocks 0 to ", split.block - 1, " run again");
-  return split.cheap > 0 ? cat("norms and activations of blocks 0 to ", split.cheap - 1, " made again") : "";
+  std::string note;
+  int64_t begin = 0;
+  const auto add = [&](const char* before, int64_t blocks, const char* behind) {
+    if (blocks > 0) note += cat(note.empty() ? "" : ", ", before, begin, " to ", begin + blocks - 1, behind);
+    begin += blocks;
+  };
+  add("blocks ", split.block, " run again");
+  add("norms and activations of blocks ", split.cheap, " made again");
+  add("activations of blocks ", split.activation, " made again");
+  return note;
 }
 
 }  // namespace
@@ -157,6 +164,7 @@ std::string MemoryPlan::str() const {
     line += std::string(size.size() < 12 ? 12 - size.size() : 0, ' ') + size;
     return line + (note.empty() ? "" : "   " + note) + "\n";
   };
+  const std::string again = recompute_note(recompute);
   int64_t keep = 0;
   for (const int64_t k : arenas.keep) keep += k;
   return "plan of a rank\n" +
@@ -166,8 +174,10 @@ std::string MemoryPlan::str() const {
          (save_copy > 0 ? row("copy to be saved", save_copy, "") : "") +
          row("activations kept", keep,
              cat(arenas.keep.size(), " micro-batch", arenas.keep.size() == 1 ? "" : "es", " in flight")) +
-         row("recompute, evaluation", arenas.rebuild, recompute_note(recompute)) + row("scratch", arenas.temp, "") +
-         row("between units", arenas.carry, "") +
+         (arenas.rebuild > 0 || !again.empty()
+              ? row(arenas.keep.empty() ? "evaluation" : "recompute", arenas.rebuild, again)
+              : "") +
+         row("scratch", arenas.temp, "") + row("between units", arenas.carry, "") +
          row("total", total(), cat(number(step.flops / 1e9, 4), " GFLOP a step"));
 }
 

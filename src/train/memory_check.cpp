@@ -44,15 +44,21 @@ int64_t usable_gpu_memory(Device device) { return cuda_memory(device.index).free
 
 RecomputeSplit least_recompute(EngineConfig config, const Groups& groups, ThreadPool& pool, int64_t limit) {
   const int64_t layers = config.model.num_hidden_layers;
-  const auto split = [=](int64_t i) {
-    const int64_t block = std::max<int64_t>(i - layers, 0);
-    return RecomputeSplit{.block = block, .cheap = std::min(i, layers) - block};
+  const auto split = [=](int64_t i) {  // one block after the other: activations, norms too, all of it
+    const int64_t block = std::max<int64_t>(i - 2 * layers, 0);
+    const int64_t cheap = std::clamp<int64_t>(i - layers, 0, layers) - block;
+    return RecomputeSplit{.block = block, .cheap = cheap, .activation = std::min(i, layers) - cheap - block};
   };
-  int64_t low = 0, high = 2 * layers;
+  const auto split_fits = [&](int64_t i) {
+    config.split = split(i);
+    return fits(config, groups, pool, limit);
+  };
+  // The first block that runs again saves nothing yet: it does so in memory of its own.
+  const bool blocks = !split_fits(2 * layers);
+  int64_t low = blocks ? 2 * layers + 1 : 0, high = blocks ? 3 * layers : 2 * layers;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    config.split = split(middle);
-    if (fits(config, groups, pool, limit))
+    if (split_fits(middle))
       high = middle;
     else
       low = middle + 1;

@@ -63,10 +63,12 @@ TEST_F(Float8Training, IsTheSameToTheBitWithEveryRecompute) {
   for (const ModelConfig& model : {gpt2(), llama()}) {
     EngineConfig c = config(model, LinearDtype::float8);
     const std::vector<double> want = train(c, 3, 1e-2);
-    for (const Recompute recompute : {Recompute::cheap, Recompute::block, Recompute::automatic}) {
-      c.memory.recompute = recompute;
-      c.split = {.block = 1, .cheap = 1};
-      EXPECT_EQ(train(c, 3, 1e-2), want) << model.model_type << ", " << static_cast<int>(recompute);
+    c.memory.recompute = Recompute::automatic;
+    const int64_t all = model.num_hidden_layers;
+    for (const RecomputeSplit& split :
+         {RecomputeSplit{1, 1}, RecomputeSplit{0, all}, RecomputeSplit{all}, RecomputeSplit{0, 0, all}}) {
+      c.split = split;
+      EXPECT_EQ(train(c, 3, 1e-2), want) << model.model_type << ", " << split.block << ", " << split.cheap;
     }
   }
 }

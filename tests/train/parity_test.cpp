@@ -132,7 +132,8 @@ TEST(Parity, SixteenBitActivationsAreSummedOverRanksInFloat32) {
 }
 
 TEST(Parity, BlocksThatRecomputeDifferentlyGiveTheSameBits) {
-  for (const RecomputeSplit split : {RecomputeSplit{1, 1}, RecomputeSplit{0, 2}, RecomputeSplit{2, 0}}) {
+  for (const RecomputeSplit split : {RecomputeSplit{1, 1}, RecomputeSplit{0, 2}, RecomputeSplit{2, 0},
+                                     RecomputeSplit{0, 1, 1}, RecomputeSplit{1, 0, 1}}) {
     Layout layout{"one rank", {}, 0, Recompute::automatic, true};
     layout.split = split;
     expect_parity(testing::tiny_gpt2(0.1), layout, 2);
