@@ -108,6 +108,7 @@ void bench_channels(Bench& b, int64_t n, int64_t c) {
   const Tensor weight = b.noise(kType, {c}), bias = b.noise(kType, {c});
   const Tensor mean = b.noise(DType::f32, {n}), rstd = b.noise(DType::f32, {n});
   const Tensor dweight = b.noise(DType::f32, {c}), dbias = b.noise(DType::f32, {c});
+  const RowSums sums{b.noise(DType::f32, {c}), b.noise(DType::f32, {c})};
   b.run("copy", shape, [&](Ctx& ctx) { copy(ctx, y, x); });
   b.run("add", shape, [&](Ctx& ctx) { add(ctx, y, x, delta); });
   b.run("layer_norm_forward", shape,
@@ -120,6 +121,8 @@ void bench_channels(Bench& b, int64_t n, int64_t c) {
         [&](Ctx& ctx) { layer_norm_backward(ctx, dx, dweight, dbias, dy, x, weight, mean, rstd, false); });
   b.run("layer_norm_backward, added", shape,
         [&](Ctx& ctx) { layer_norm_backward(ctx, dx, dweight, dbias, dy, x, weight, mean, rstd, true); });
+  b.run("layer_norm_backward, sums", shape,
+        [&](Ctx& ctx) { layer_norm_backward(ctx, dx, dweight, dbias, dy, x, weight, mean, rstd, true, sums); });
   b.run("rms_norm_backward, added", shape,
         [&](Ctx& ctx) { rms_norm_backward(ctx, dx, dweight, dy, x, weight, rstd, true); });
   b.run("gelu_forward", shape, [&](Ctx& ctx) { gelu_forward(ctx, y, x); });

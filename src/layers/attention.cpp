@@ -62,6 +62,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .pieces = c.kv_heads,
             .parts = {c.heads / c.kv_heads},
             .init_std = c.out_init_std,
+            .sums_bias = c.sums_out_bias,
             .float8 = c.float8},
            groups) {
   if (!c.qk_norm) return;
@@ -73,6 +74,11 @@ SelfAttention::Heads SelfAttention::split(const Tensor& qkv) const {
   const int64_t d = config_.head_dim;
   return {head_view(qkv, 0, rank_.q, d), head_view(qkv, rank_.q * d, rank_.kv, d),
           head_view(qkv, (rank_.q + rank_.kv) * d, rank_.kv, d)};
+}
+
+/// The heads of queries and keys, which positions turn: they lie side by side.
+Tensor SelfAttention::turned(const Tensor& qkv) const {
+  return head_view(qkv, 0, rank_.q + rank_.kv, config_.head_dim);
 }
 
 /// The heads as attention saw them.
@@ -108,10 +114,8 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
                       .cache_rows = batch.cache_rows});
     return out_.forward(ctx, y, saved.out);
   }
-  if (config_.rope_table.defined()) {
-    rope(ctx, heads.q, batch.positions, config_.rope_table);
-    rope(ctx, heads.k, batch.positions, config_.rope_table);
-  }
+  if (config_.rope_table.defined())
+    rope(ctx, turned(saved.qk.defined() ? saved.qk : saved.qkv), batch.positions, config_.rope_table);
   if (!batch.kv.empty()) {
     const KvView& cache = batch.kv[static_cast<size_t>(config_.layer)];
     for (const Segment& s : batch.segments) {
@@ -152,13 +156,9 @@ void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor
     else
       attention_backward(ctx, grads.q, grads.k, grads.v, d_o, heads.q, heads.k, heads.v, o, saved.lse, args);
   }
-  const Heads grads = split(dqkv);
-  if (config_.rope_table.defined()) {
-    rope(ctx, grads.q, batch.positions, config_.rope_table, true);
-    rope(ctx, grads.k, batch.positions, config_.rope_table, true);
-  }
+  if (config_.rope_table.defined()) rope(ctx, turned(dqkv), batch.positions, config_.rope_table, true);
   if (q_norm_) {
-    const Heads raw = split(saved.qkv);
+    const Heads raw = split(saved.qkv), grads = split(dqkv);
     q_norm_->backward(ctx, grads.q, grads.q, raw.q, saved.q_norm, false);
     k_norm_->backward(ctx, grads.k, grads.k, raw.k, saved.k_norm, false);
   }

@@ -21,6 +21,7 @@ struct AttentionConfig {
   float init_std = 0.02F, out_init_std = 0.02F;
   int layer = 0;              // index of the cache view
   uint64_t site = 0;          // random site of the dropout of probabilities
+  bool sums_out_bias = true;  // of the output, as in LinearConfig
   bool float8 = false;        // as in LinearConfig
   bool keeps_inputs = false;  // float8: the linear layers keep their inputs, and backward needs no x
   Tensor rope_table;          // (positions, head_dim), see ops/rope.h; undefined: no RoPE
@@ -47,6 +48,8 @@ class SelfAttention {
 
   SelfAttention(const ParamBuilder& params, const AttentionConfig& config, const LayerGroups& groups);
 
+  Tensor out_bias_gradient() const { return out_.bias_gradient(); }
+
   /// y (N, C), written, from x (N, C), own rows. With batch.kv the new keys and values join the cache and queries see
   /// all of it.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const;
@@ -59,6 +62,7 @@ class SelfAttention {
   };
   Heads split(const Tensor& qkv) const;
   Heads rotated(const Saved& saved) const;
+  Tensor turned(const Tensor& qkv) const;
 
   AttentionConfig config_;
   LayerGroups groups_;

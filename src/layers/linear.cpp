@@ -41,7 +41,11 @@ Float8 quantized_input(Ctx& ctx, const Tensor& x, Linear::Saved* saved) {
 
 Linear::Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config,
                const LayerGroups& groups)
-    : weight_(params.add(weight_spec(name, config))), groups_(groups), kind_(config.kind), float8_(config.float8) {
+    : weight_(params.add(weight_spec(name, config))),
+      groups_(groups),
+      kind_(config.kind),
+      sums_bias_(config.sums_bias),
+      float8_(config.float8) {
   if (float8_ && (local_in() % 16 != 0 || local_out() % 16 != 0))
     throw ConfigError(cat("precision.linear_dtype=float8 wants sizes that are multiples of 16, but ", weight_.spec.name,
                           " of a rank is (", local_out(), ", ", local_in(), "); leave it out"));
@@ -93,9 +97,9 @@ void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor(
   add_gradient(ctx, dy_rows, make_x());
 }
 
-/// Whole rows of dy, whose sum is added to the bias's gradient.
+/// Whole rows of dy, whose sum is added to the bias's gradient where that is left to us.
 Tensor Linear::rows_of(Ctx& ctx, const Tensor& dy) const {
-  if (bias_ != nullptr && bias_->grad.defined()) sum_rows(ctx, bias_->grad, dy);
+  if (sums_bias_ && bias_gradient().defined()) sum_rows(ctx, bias_->grad, dy);
   return kind_ == LinearKind::row ? groups_.gather(ctx, dy) : dy;
 }
 

@@ -22,7 +22,8 @@ struct LinearConfig {
   int64_t pieces = 0;           // of each chunk, or of the inputs (row kind), as in Split
   std::vector<int64_t> parts;   // of the pieces, as in Split
   float init_std = 0.02F;
-  bool float8 = false;  // products of 8-bit floats: e4m3, gradients of y e5m2
+  bool sums_bias = true;  // backward adds to the bias's gradient; else whoever has the sum of dy's rows does
+  bool float8 = false;    // products of 8-bit floats: e4m3, gradients of y e5m2
 };
 
 class Linear {
@@ -33,6 +34,9 @@ class Linear {
   int64_t local_in() const { return weight_.local_shape[1]; }
   int64_t local_out() const { return weight_.local_shape[0]; }
 
+  /// (local_out) f32; undefined where there is no bias, or it is not trained.
+  Tensor bias_gradient() const { return bias_ != nullptr ? bias_->grad : Tensor(); }
+
   /// What backward needs of x where products are of 8-bit floats; else nothing.
   using Saved = Float8;
 
@@ -41,8 +45,8 @@ class Linear {
   /// With `swiglu` (column kind) the SwiGLU of y goes there. `saved`, where not null, is filled from ctx.keep.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
                const Tensor* swiglu = nullptr) const;
-  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and bias. Where x is the GELU of
-  /// `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
+  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. Where x is
+  /// the GELU of `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
                 const Tensor* before_gelu = nullptr) const;
   /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
@@ -59,7 +63,7 @@ class Linear {
   Param* bias_ = nullptr;
   LayerGroups groups_;
   LinearKind kind_;
-  bool float8_;
+  bool sums_bias_, float8_;
 };
 
 }  // namespace trireme

@@ -28,6 +28,7 @@ Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups&
              .kind = LinearKind::row,
              .bias = config.bias,
              .init_std = config.out_init_std,
+             .sums_bias = config.sums_out_bias,
              .float8 = config.float8},
             groups) {}
 

@@ -13,6 +13,7 @@ struct MlpConfig {
   bool bias = false;
   float init_std = 0.02F, out_init_std = 0.02F;
   bool recompute_activation = false;  // save only the input of the activation
+  bool sums_out_bias = true;          // of `down`, as in LinearConfig
   bool float8 = false;                // as in LinearConfig
   bool keeps_input = false;           // float8: `up` keeps its input, and backward needs no x
 };
@@ -27,6 +28,8 @@ class Mlp {
 
   /// Declares `up` (SwiGLU: gate and up in one) and `down`.
   Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups& groups);
+
+  Tensor out_bias_gradient() const { return down_.bias_gradient(); }
 
   /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed.
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const;

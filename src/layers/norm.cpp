@@ -1,7 +1,5 @@
 #include "layers/norm.h"
 
-#include "ops/norm.h"
-
 namespace trireme {
 namespace {
 int64_t num_rows(const Tensor& x) { return x.numel() / x.size(x.rank() - 1); }
@@ -38,11 +36,13 @@ void Norm::recompute(Ctx& ctx, Tensor y, const Tensor& x) const {
   run(ctx, y, {}, x, {}, again);
 }
 
-void Norm::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate) const {
+void Norm::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate,
+                    const RowSums& sums) const {
   if (kind_ == NormKind::rms_norm)
-    rms_norm_backward(ctx, dx, weight_.grad, dy, x, weight_.value, saved.rstd, accumulate);
+    rms_norm_backward(ctx, dx, weight_.grad, dy, x, weight_.value, saved.rstd, accumulate, sums);
   else
-    layer_norm_backward(ctx, dx, weight_.grad, bias_->grad, dy, x, weight_.value, saved.mean, saved.rstd, accumulate);
+    layer_norm_backward(ctx, dx, weight_.grad, bias_->grad, dy, x, weight_.value, saved.mean, saved.rstd, accumulate,
+                        sums);
 }
 
 }  // namespace trireme

@@ -1,6 +1,7 @@
 // RMSNorm or LayerNorm, fused with the residual add in front of it.
 #pragma once
 
+#include "ops/norm.h"
 #include "params/spec.h"
 #include "tensor/ctx.h"
 
@@ -23,8 +24,9 @@ class Norm {
   void forward(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;
   /// y again from x, with the bits of forward: for cheap recompute.
   void recompute(Ctx& ctx, Tensor y, const Tensor& x) const;
-  /// dx: added if `accumulate`, else written (may alias dy).
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate) const;
+  /// dx: added if `accumulate`, else written (may alias dy). `sums`: of dx's rows, see ops/norm.h.
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate,
+                const RowSums& sums = {}) const;
 
  private:
   void run(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, const Saved& saved) const;

@@ -3,14 +3,25 @@
 #include "ops/basic.h"
 
 namespace trireme {
+namespace {
+
+/// Without dropout the stream's gradient is that of both branches, and the norm between them sums its rows for the
+/// biases that end them.
+template <class Config>
+Config in_block(Config layer, float dropout) {
+  layer.sums_out_bias = dropout > 0;
+  return layer;
+}
+
+}  // namespace
 
 Block::Block(const ParamBuilder& params, const BlockConfig& config, const LayerGroups& groups)
     : config_(config),
       groups_(groups),
       norm1_(params, "norm1", config.norm, config.attention.hidden, config.norm_eps, groups.sequence_parallel()),
-      attention_(params.scoped("attn"), config.attention, groups),
+      attention_(params.scoped("attn"), in_block(config.attention, config.dropout), groups),
       norm2_(params, "norm2", config.norm, config.attention.hidden, config.norm_eps, groups.sequence_parallel()),
-      mlp_(params.scoped("mlp"), config.mlp, groups) {}
+      mlp_(params.scoped("mlp"), in_block(config.mlp, config.dropout), groups) {}
 
 void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
   const ArenaScope scope(*ctx.temp);
@@ -60,7 +71,9 @@ void Block::backward(Ctx& ctx, const Batch& batch, int slot, Tensor g) {
     const Tensor dnormed = ctx.temp->take(g.dtype, g.shape);
     const Tensor dy = branch_gradient(ctx, batch, g, config_.mlp_site);
     mlp_.backward(ctx, dnormed, dy, normed(ctx, norm2_, s.mid_normed, s.mid), s.mlp);
-    norm2_.backward(ctx, g, dnormed, s.mid, s.norm2, true);
+    RowSums sums;
+    if (config_.dropout == 0) sums = {mlp_.out_bias_gradient(), attention_.out_bias_gradient()};
+    norm2_.backward(ctx, g, dnormed, s.mid, s.norm2, true, sums);
   }
   const ArenaScope scope(*ctx.temp);
   const Tensor dnormed = ctx.temp->take(g.dtype, g.shape);

@@ -18,6 +18,7 @@ struct NormBackward {
   Tensor dx, dweight, dbias, dy, x, weight, mean, rstd;
   bool accumulate = false;
   Tensor partial_dweight, partial_dbias;
+  Tensor before, after, partial_before, partial_after;  // sums of dx's rows; on CUDA only, and see norm_sums_rows
 };
 
 struct AttentionGradients {

@@ -6,6 +6,7 @@
 #include "ops/cpu/norm.h"
 #include "ops/cuda/norm.h"
 #include "ops/dispatch.h"
+#include "ops/matmul.h"
 
 namespace trireme {
 namespace {
@@ -55,17 +56,36 @@ void backward(Ctx& ctx, const char* op, NormBackward a) {
   if (a.mean.defined()) check_vector(op, "mean", a.mean, rows, DType::f32);
   if (a.dweight.defined()) check_vector(op, "dweight", a.dweight, channels, DType::f32);
   if (a.dbias.defined()) check_vector(op, "dbias", a.dbias, channels, DType::f32);
+  if (a.before.defined()) check_vector(op, "the sum before", a.before, channels, DType::f32);
+  if (a.after.defined()) check_vector(op, "the sum after", a.after, channels, DType::f32);
 
   ArenaScope scope(*ctx.temp);
   const Shape partial{ctx.backend == DeviceKind::cuda ? cuda::norm_blocks(rows) : cpu::norm_blocks(rows), channels};
   if (a.dweight.defined()) a.partial_dweight = ctx.temp->take(DType::f32, partial);
   if (a.dbias.defined()) a.partial_dbias = ctx.temp->take(DType::f32, partial);
+  if (a.before.defined()) a.partial_before = ctx.temp->take(DType::f32, partial);
+  if (a.after.defined()) a.partial_after = ctx.temp->take(DType::f32, partial);
   const OpCost cost{.flops = (a.mean.defined() ? 13.0 : 10.0) * static_cast<double>(shape.numel()),
                     .bytes = bytes_of(a.dx, a.dy, a.x, a.weight, a.mean, a.rstd, a.dweight, a.dbias) +
                              (a.accumulate ? bytes_of(a.dx) : 0.0)};
   if (!begin_op(ctx, op, cost)) return;
   on_device(ctx, cpu::norm_backward, cuda::norm_backward, a);
   end_op(ctx, op, a.dx);
+}
+
+/// With the sums of dx's rows, in the same pass where the backend can.
+void backward(Ctx& ctx, const char* op, NormBackward a, const RowSums& sums) {
+  const bool wanted = sums.before.defined() || sums.after.defined();
+  CHECK(!wanted || (a.accumulate && a.dx.rank() == 2), op, ": sums of the rows of dx ", a.dx.str(),
+        ", which has to be added to and of rank 2");
+  const bool in_one = wanted && ctx.backend == DeviceKind::cuda && cuda::norm_sums_rows(a.dx.size(1), a.dx.dtype);
+  if (in_one) {
+    a.before = sums.before;
+    a.after = sums.after;
+  }
+  if (!in_one && sums.before.defined()) sum_rows(ctx, sums.before, a.dx);
+  backward(ctx, op, a);
+  if (!in_one && sums.after.defined()) sum_rows(ctx, sums.after, a.dx);
 }
 
 }  // namespace
@@ -77,9 +97,10 @@ void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& r
 }
 
 void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
-                       const Tensor& rstd, bool accumulate) {
+                       const Tensor& rstd, bool accumulate, const RowSums& sums) {
   backward(ctx, "rms_norm_backward",
-           {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .weight = weight, .rstd = rstd, .accumulate = accumulate});
+           {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .weight = weight, .rstd = rstd, .accumulate = accumulate},
+           sums);
 }
 
 void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
@@ -98,7 +119,8 @@ void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, 
 }
 
 void layer_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, Tensor dbias, const Tensor& dy, const Tensor& x,
-                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate) {
+                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate,
+                         const RowSums& sums) {
   CHECK(mean.defined(), "layer_norm_backward: mean is needed");
   backward(ctx, "layer_norm_backward",
            {.dx = dx,
@@ -109,7 +131,8 @@ void layer_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, Tensor dbias, cons
             .weight = weight,
             .mean = mean,
             .rstd = rstd,
-            .accumulate = accumulate});
+            .accumulate = accumulate},
+           sums);
 }
 
 }  // namespace trireme

@@ -14,15 +14,23 @@ namespace trireme {
 void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
                       const Tensor& weight, float eps);
 
-/// dx: ADDED if `accumulate`, else written (then it may alias dy); dweight (C) f32: added, may be undefined.
+/// The sums over the rows of a dx (N, C) that is added to, as it was and as it becomes: the gradients of biases that
+/// were added to rows on either side of the norm. (C) f32, added; undefined: not wanted. On a GPU they cost no pass.
+struct RowSums {
+  Tensor before, after;
+};
+
+/// dx: ADDED if `accumulate`, else written (then it may alias dy); dweight (C) f32: added, may be undefined. `sums`
+/// with accumulate only.
 void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
-                       const Tensor& rstd, bool accumulate);
+                       const Tensor& rstd, bool accumulate, const RowSums& sums = {});
 
 void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
                         const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps);
 
 /// dx as above; dweight, dbias (C) f32: added, may be undefined.
 void layer_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, Tensor dbias, const Tensor& dy, const Tensor& x,
-                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate);
+                         const Tensor& weight, const Tensor& mean, const Tensor& rstd, bool accumulate,
+                         const RowSums& sums = {});
 
 }  // namespace trireme

@@ -245,12 +245,16 @@ TEST_F(Jacobian, HeadAndLossWithWeightedTargets) {
   expect_gradients([&] { return loss({}); }, {x}, {dx});
 }
 
-TEST_F(Jacobian, BlockWithDropout) {
+class BlockJacobian : public Jacobian, public ::testing::WithParamInterface<float> {};
+INSTANTIATE_TEST_SUITE_P(Dropout, BlockJacobian, ::testing::Values(0.0F, 0.25F));
+
+/// Without dropout the second norm's backward sums the gradients of both output biases.
+TEST_P(BlockJacobian, OfTheBlock) {
   BlockConfig config;
   config.attention = {.hidden = kHidden, .heads = 3, .kv_heads = 3, .head_dim = 4, .qkv_bias = true, .out_bias = true};
   config.mlp = {.hidden = kHidden, .intermediate = 20, .bias = true};
   config.norm = NormKind::layer_norm;
-  config.dropout = 0.25F;
+  config.dropout = GetParam();
   config.attention_site = 2;
   config.mlp_site = 3;
   Block block(builder_, config, single_);

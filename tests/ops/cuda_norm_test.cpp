@@ -33,12 +33,13 @@ class CudaNorm : public CudaTest, public ::testing::WithParamInterface<std::tupl
       else
         rms_norm_forward(on.ctx, on(y), sum, on(rstd), on(residual), added, on(weight), 1e-5F);
     }
-    void backward(const Side& on, const Tensor& to, bool accumulate, bool with_parameters = true) const {
+    void backward(const Side& on, const Tensor& to, bool accumulate, bool with_parameters = true,
+                  const RowSums& sums = {}) const {
       const Tensor dw = with_parameters ? on(dweight) : Tensor(), db = with_parameters ? on(dbias) : Tensor();
       if (layer)
-        layer_norm_backward(on.ctx, to, dw, db, on(dy), on(x), on(weight), on(mean), on(rstd), accumulate);
+        layer_norm_backward(on.ctx, to, dw, db, on(dy), on(x), on(weight), on(mean), on(rstd), accumulate, sums);
       else
-        rms_norm_backward(on.ctx, to, dw, on(dy), on(x), on(weight), on(rstd), accumulate);
+        rms_norm_backward(on.ctx, to, dw, on(dy), on(x), on(weight), on(rstd), accumulate, sums);
     }
   };
 
@@ -130,6 +131,36 @@ TEST_P(CudaNorm, ManyRowsGoRoundEveryBlock) {
     expect_forward(p);
     expect_backward(p);
     forget();
+  }
+}
+
+TEST_P(CudaNorm, TheSumsOfDxsRowsMatchTheCpu) {
+  for (const Shape& shape : {Shape{33, 768}, Shape{1, 768}, Shape{700, 1024}, Shape{9, 1600}, Shape{1100, 2048},
+                             Shape{5, 37}, Shape{3001, 264}, Shape{30, 1280}, Shape{3, 2560}, Shape{2, 4096}}) {
+    for (const int64_t pad : {0, 3, 8}) {
+      SCOPED_TRACE(cat(shape.str(), " pad ", pad));
+      const Problem p = problem(shape, pad);
+      const auto channels = static_cast<size_t>(p.channels);
+      Twin& before = twin(DType::f32, {p.channels}, random_values(p.channels, 9));
+      Twin& after = twin(DType::f32, {p.channels}, random_values(p.channels, 10));
+      run_both([&](const Side& on) {
+        p.forward(on, true);
+        p.backward(on, on(p.dx), true, true, {on(before), on(after)});
+      });
+      expect_backward(p);
+      const auto rows = static_cast<double>(shape[0]);
+      expect_twins_close(before, 0, 2 * sum_bound(shape[0] + 2, rows + 1, 0, DType::f32), "before");
+      // The GPU sums what it has before it is rounded.
+      Doubles size(channels, 1.0);
+      const Doubles dx = p.dx.want(), got = after.got(), want = after.want();
+      for (size_t i = 0; i < dx.size(); ++i) size[i % channels] += std::abs(dx[i]) + 1;
+      for (size_t c = 0; c < channels; ++c)
+        EXPECT_NEAR(got[c], want[c],
+                    rounding(dtype(), 16) * size[c] + 2 * sum_bound(shape[0] + 16, 4 * size[c], 0, DType::f32))
+            << c;
+      forget();
+      if (shape[0] > 500 && pad == 3) break;  // the CPU's side takes its time
+    }
   }
 }
 

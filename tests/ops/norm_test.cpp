@@ -85,11 +85,12 @@ struct Problem {
     else
       rms_norm_forward(ctx, to, sum, rstd.t, from, added, weight.t, eps);
   }
-  void backward(Ctx& ctx, const Tensor& to, const Tensor& from_dy, const Tensor& from, bool accumulate) {
+  void backward(Ctx& ctx, const Tensor& to, const Tensor& from_dy, const Tensor& from, bool accumulate,
+                const RowSums& sums = {}) {
     if (layer)
-      layer_norm_backward(ctx, to, dweight.t, dbias.t, from_dy, from, weight.t, mean.t, rstd.t, accumulate);
+      layer_norm_backward(ctx, to, dweight.t, dbias.t, from_dy, from, weight.t, mean.t, rstd.t, accumulate, sums);
     else
-      rms_norm_backward(ctx, to, dweight.t, from_dy, from, weight.t, rstd.t, accumulate);
+      rms_norm_backward(ctx, to, dweight.t, from_dy, from, weight.t, rstd.t, accumulate, sums);
   }
   Reference want(const Doubles& from) const {
     return reference_forward(from, weight.values(), layer ? bias.values() : Doubles());
@@ -159,6 +160,30 @@ TEST_P(Norm, BackwardMatchesTheDoubleReference) {
       EXPECT_TRUE(p.dx.padding_intact());
       EXPECT_EQ(op.temp().mark(), 0);
     }
+  }
+}
+
+TEST_P(Norm, TheRowsOfDxAreSummedBeforeAndAfter) {
+  for (const int64_t pad : {0, 3}) {
+    const Shape shape{150, 37};
+    Problem p(dtype(), shape, layer(), pad);
+    Owned before(DType::f32, {37}, random_values(37, 9)), after(DType::f32, {37}, random_values(37, 10));
+    const auto expect_sum = [&](const Owned& got, const Doubles& old, const Doubles& dx) {
+      Doubles total(37), size(37);
+      for (size_t i = 0; i < dx.size(); ++i) {
+        total[i % 37] += dx[i];
+        size[i % 37] += std::abs(dx[i]);
+      }
+      expect_sums(got.values(), old, total, size, 150);
+    };
+    OpContext op;
+    p.forward(op.ctx(), p.y.t, Tensor(), p.residual.t, Tensor());
+    const Doubles dx = p.dx.values(), old_before = before.values(), old_after = after.values();
+    p.backward(op.ctx(), p.dx.t, p.dy.t, p.residual.t, true, {before.t, after.t});
+    expect_sum(before, old_before, dx);
+    expect_sum(after, old_after, p.dx.values());
+    p.backward(op.ctx(), p.dx.t, p.dy.t, p.residual.t, true, {Tensor(), after.t});
+    EXPECT_THROW(p.backward(op.ctx(), p.dx.t, p.dy.t, p.residual.t, false, {before.t, after.t}), Bug);
   }
 }
 

@@ -13,6 +13,13 @@ namespace trireme::cuda {
 /// processor of the largest GPUs. A constant, so that sums do not depend on the GPU.
 inline int64_t norm_blocks(int64_t rows) { return std::clamp<int64_t>(ceil_div(rows, 8), 1, 264); }
 
+/// Whether norm_backward sums the rows of dx along, which takes a thread registers for every channel it has: where a
+/// few warps hold a row.
+inline bool norm_sums_rows(int64_t channels, DType dtype) {
+  const int64_t bytes = channels * dtype_size(dtype);
+  return bytes % 16 == 0 && bytes > 32 * 16 && bytes <= 320 * 16;
+}
+
 void norm_forward(Ctx& ctx, const NormForward& a);
 
 /// The partial sums are (norm_blocks(rows), C) f32. The order of all sums depends on shapes only.

@@ -12,11 +12,14 @@ namespace {
 
 constexpr int kAnyThreads = 256;
 constexpr int kMaxStages = 3;
+constexpr int kSumThreads = 320;   // of a block that sums rows along, which takes registers
+constexpr int kLonePacks = 3;      // of a lane, where a warp has a row to itself: few threads a processor, each with
+constexpr int kLoneThreads = 192;  // many registers, are then faster than more of them
 
 struct Backward {
   Rows dx, dy, x, weight;
-  const float *mean, *rstd;  // mean null: RMSNorm
-  float *dweight, *dbias;    // partial sums (blocks, C), or null
+  const float *mean, *rstd;                 // mean null: RMSNorm
+  float *dweight, *dbias, *before, *after;  // partial sums (blocks, C), or null
   bool accumulate;
   int group, groups;
   int stages;                        // rows of a group in the ring
@@ -79,39 +82,50 @@ struct Terms {
   float g[V], xhat[V];
 };
 
-template <class T, int V, int kPacks, bool kCentered>
-__global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kernel(const __grid_constant__ Backward a) {
+constexpr int most_threads(int packs, bool sums) {
+  return packs == kLonePacks ? kLoneThreads : sums ? kSumThreads : kMaxGroup;
+}
+
+/// kSums: those of dx's rows before and after too, where a thread has one pack of a row or kLonePacks.
+template <class T, int V, int kPacks, bool kCentered, bool kSums>
+__global__ void __launch_bounds__(most_threads(kPacks, kSums), kPacks == 1 || kPacks == kLonePacks ? 2 : 1)
+    backward_kernel(const __grid_constant__ Backward a) {
   extern __shared__ uint4 ring[];  // afterwards the groups' sums
   __shared__ Pair slots[2][kWarp];
-  constexpr bool kKeepsTerms = kPacks == 2, kWholeWarps = kPacks > 1;
+  constexpr bool kKeepsTerms = kPacks == 2 || kSums != (kPacks == kLonePacks), kWholeWarps = kPacks > 1 || kSums;
   const Group group(a.group);
-  const int thread = static_cast<int>(threadIdx.x) % a.group;
-  const int64_t first = int64_t{thread} * V, stride = int64_t{a.group} * V;
-  const int64_t step = int64_t{gridDim.x} * a.groups;
-  const auto inside = [&](int k) { return first + k * stride < a.x.cols; };
+  const int thread = static_cast<int>(threadIdx.x) % a.group, count = static_cast<int>(a.x.count);
+  const int step = static_cast<int>(gridDim.x) * a.groups, cols = static_cast<int>(a.x.cols);
+  bool inside[kPacks];
+#pragma unroll
+  for (int k = 0; k < kPacks; ++k) inside[k] = (thread + k * a.group) * V < cols;
+  const int64_t first = int64_t{thread} * 16, stride = int64_t{a.group} * 16;  // bytes
 
   enum { kDy, kX, kOld, kTensors };
-  const auto place = [&](int stage, int tensor, int k) {
-    return ring + ((stage * kTensors + tensor) * kPacks + k) * static_cast<int>(blockDim.x) + threadIdx.x;
+  const uint32_t tensor_bytes = blockDim.x * kPacks * 16, stage_bytes = kTensors * tensor_bytes;
+  const uint32_t own = shared_address(ring) + threadIdx.x * 16, ring_end = own + a.stages * stage_bytes;
+  const auto place = [&](uint32_t stage, int tensor, int k) {
+    return stage + tensor * tensor_bytes + k * blockDim.x * 16;
   };
-  const auto advance = [&](const Rows& rows, char*& at, int64_t bytes, int64_t to_row) {
-    at = rows.inner == 1 ? at + bytes : rows.row(to_row);
+  const auto begin = [&](const Rows& rows, int r) {
+    return (kSums ? rows.base + r * rows.outer_stride : rows.row(r)) + first;
   };
-  int64_t row = int64_t{blockIdx.x} * a.groups + group.index;
-  int64_t fetched = row;
-  char *dy_at = a.dy.row(row), *x_at = a.x.row(row), *old_at = a.dx.row(row), *dx_at = old_at;
+  const auto advance = [&](const Rows& rows, char*& at, int64_t bytes, int to_row) {
+    at = kSums || rows.inner == 1 ? at + bytes : rows.row(to_row) + first;
+  };
+  int row = static_cast<int>(blockIdx.x) * a.groups + group.index;
+  int fetched = row;
+  char *dy_at = begin(a.dy, row), *x_at = begin(a.x, row), *old_at = begin(a.dx, row), *dx_at = old_at;
   // The group's next row, and none behind the last.
-  const auto fetch = [&](int stage) {
-    if (fetched < a.x.count) {
-      const auto copy = [&](const char* at, int tensor) {
-        const char* from = at + first * static_cast<int64_t>(sizeof(T));
+  const auto fetch = [&](uint32_t stage) {
+    if (fetched < count) {
 #pragma unroll
-        for (int k = 0; k < kPacks; ++k)
-          if (inside(k)) copy_ahead(place(stage, tensor, k), from + k * stride * static_cast<int64_t>(sizeof(T)));
-      };
-      copy(dy_at, kDy);
-      copy(x_at, kX);
-      if (a.accumulate) copy(old_at, kOld);
+      for (int k = 0; k < kPacks; ++k) {
+        if (!inside[k]) break;
+        copy_ahead(place(stage, kDy, k), dy_at + k * stride);
+        copy_ahead(place(stage, kX, k), x_at + k * stride);
+        if (a.accumulate) copy_ahead(place(stage, kOld, k), old_at + k * stride);
+      }
     }
     end_of_row();
     fetched += step;
@@ -119,28 +133,38 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
     advance(a.x, x_at, a.x_step, fetched);
     advance(a.dx, old_at, a.dx_step, fetched);
   };
-  const auto statistics = [&](int64_t r) -> Pair {  // mean, rstd
-    return r < a.x.count ? Pair{kCentered ? a.mean[r] : 0.0F, a.rstd[r]} : Pair{};
+  const float *mean_at = a.mean + row, *rstd_at = a.rstd + row;
+  const auto statistics = [&](int r) -> Pair {  // mean, rstd of the next row
+    Pair of_row{};
+    if (r < count) of_row = {kCentered ? *mean_at : 0.0F, *rstd_at};
+    mean_at += step;
+    rstd_at += step;
+    return of_row;
   };
-  const auto get = [&](int stage, int tensor, int k, float(&to)[V]) {
-    unpack(*reinterpret_cast<const Pack<T, V>*>(place(stage, tensor, k)), to);
+  const auto get = [&](uint32_t stage, int tensor, int k, float(&to)[V]) {
+    const uint4 raw = read_shared(place(stage, tensor, k));
+    unpack(reinterpret_cast<const Pack<T, V>&>(raw), to);
   };
 
   Pack<T, V> weight[kPacks] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k)
-    if (inside(k)) weight[k] = load<T, V>(a.weight, a.weight.base, first + k * stride);
+    if (inside[k]) weight[k] = load<T, V>(a.weight, a.weight.base, (thread + k * a.group) * V);
   float dweight[kPacks][V] = {}, dbias[kCentered ? kPacks : 1][V] = {};
-  const float scale = 1.0F / static_cast<float>(a.x.cols);
-  for (int s = 0; s + 1 < a.stages; ++s) fetch(s);
+  float before_sum[kSums ? kPacks : 1][V] = {}, after_sum[kSums ? kPacks : 1][V] = {};
+  const float scale = 1.0F / static_cast<float>(cols);
+  uint32_t stage = own, next_stage = own;
+  const auto after_stage = [&](uint32_t s) { return s + stage_bytes == ring_end ? own : s + stage_bytes; };
+  for (int s = 0; s + 1 < a.stages; ++s, next_stage = after_stage(next_stage)) fetch(next_stage);
   Pair of_row = statistics(row);
-  int stage = 0, turn = 0;
+  int turn = 0;
   // All groups of a block go around equally often: the last rows of some do not exist.
-  for (int64_t block_row = int64_t{blockIdx.x} * a.groups; block_row < a.x.count; block_row += step) {
-    const bool active = row < a.x.count;
+  for (int block_row = static_cast<int>(blockIdx.x) * a.groups; block_row < count; block_row += step) {
+    const bool active = row < count;
     const float mean = of_row.a, rstd = of_row.b;
     of_row = statistics(row + step);  // as early as what lies in the ring: its way is as long
-    fetch(stage == 0 ? a.stages - 1 : stage - 1);
+    fetch(next_stage);
+    next_stage = after_stage(next_stage);
     wait_for_all_but(a.stages - 1);
 
     Terms<V> terms[kPacks];
@@ -158,7 +182,7 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
     Pair sums{};
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
-      if (!active || !inside(k)) break;
+      if (!active || !inside[k]) break;
       float dy[V];
       terms_of(k, dy);
 #pragma unroll
@@ -174,23 +198,34 @@ __global__ void __launch_bounds__(kMaxGroup, kPacks == 1 ? 2 : 1) backward_kerne
     const float mean_g = sums.a * scale, mean_g_xhat = sums.b * scale;
 #pragma unroll
     for (int k = 0; k < kPacks; ++k) {
-      if (!active || !inside(k)) break;
+      if (!active || !inside[k]) break;
       float dy[V], before[V] = {}, dx[V];
       if (!kKeepsTerms) terms_of(k, dy);
       if (a.accumulate) get(stage, kOld, k, before);
 #pragma unroll
       for (int i = 0; i < V; ++i)
         dx[i] = fmaf(fmaf(-terms[k].xhat[i], mean_g_xhat, terms[k].g[i] - mean_g), rstd, before[i]);
-      store<T, V>(a.dx, dx_at, first + k * stride, dx);
+      if constexpr (kSums) {
+#pragma unroll
+        for (int i = 0; i < V; ++i) {
+          before_sum[k][i] += before[i];
+          after_sum[k][i] += dx[i];
+        }
+      }
+      *reinterpret_cast<Pack<T, V>*>(dx_at + k * stride) = pack<T>(dx);
     }
     row += step;
     advance(a.dx, dx_at, a.dx_step, row);
-    stage = stage + 1 == a.stages ? 0 : stage + 1;
+    stage = after_stage(stage);
   }
   auto* shared = reinterpret_cast<float*>(ring);
   if (a.dweight != nullptr) leave_sums<V, kPacks>(a, dweight, shared, a.dweight);
   if constexpr (kCentered)
     if (a.dbias != nullptr) leave_sums<V, kPacks>(a, dbias, shared, a.dbias);
+  if constexpr (kSums) {
+    if (a.before != nullptr) leave_sums<V, kPacks>(a, before_sum, shared, a.before);
+    if (a.after != nullptr) leave_sums<V, kPacks>(a, after_sum, shared, a.after);
+  }
 }
 
 /// Mixed or unaligned operands and rows of any length: each block takes a run of rows, and each thread adds its
@@ -225,19 +260,21 @@ __global__ void __launch_bounds__(kAnyThreads) backward_any_kernel(const __grid_
       const float inner = fmaf(-xhat, mean_g_xhat, fmaf(dy, value(a.weight, a.weight.base, c), -mean_g));
       const float before = a.accumulate ? value(a.dx, to, c) : 0.0F;
       const float dx[1] = {fmaf(inner, rstd, before)};
+      add(a.before, row, c, before);
+      add(a.after, row, c, dx[0]);
       store<Any, 1>(a.dx, to, c, dx);
     }
   }
 }
 
-template <class T, int kPacks, bool kCentered>
+template <class T, int kPacks, bool kCentered, bool kSums>
 void launch(const Ctx& ctx, Backward a, unsigned blocks, const NormShape& shape) {
   const int a_stage = 3 * 16 * kPacks * shape.threads();
   const int sums = shape.groups == 1 ? 0 : narrow<int>(shape.groups * a.x.cols * int64_t{sizeof(float)});
   constexpr int kFixed = 1024;  // what the kernel has besides
   a.stages = std::clamp((ctx.cuda->max_shared_bytes() - kFixed) / a_stage, 1, kMaxStages);
   const int bytes = std::max(a.stages * a_stage, sums);
-  const auto kernel = backward_kernel<T, kWidth<T>, kPacks, kCentered>;
+  const auto kernel = backward_kernel<T, kWidth<T>, kPacks, kCentered, kSums>;
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "norm_backward");
   check_cuda(
       cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
@@ -245,10 +282,20 @@ void launch(const Ctx& ctx, Backward a, unsigned blocks, const NormShape& shape)
   kernel<<<blocks, shape.threads(), static_cast<size_t>(bytes), stream_of(ctx)>>>(a);
 }
 
+/// A warp holds a row where it can: then nobody waits for another warp.
+NormShape backward_shape(int64_t row_packs, bool sums) {
+  if (row_packs <= kWarp) return norm_shape(row_packs, 1, 512);
+  if (row_packs > kWarp * 2 && row_packs <= kWarp * kLonePacks) return norm_shape(row_packs, kLonePacks, kLoneThreads);
+  if (sums) return norm_shape(row_packs, 1, kSumThreads);
+  const bool long_row = row_packs > kMaxGroup * 2;
+  return norm_shape(row_packs, row_packs <= kWarp * kMaxNormPacks || long_row ? kMaxNormPacks : 2, 256);
+}
+
 }  // namespace
 
 void norm_backward(Ctx& ctx, const NormBackward& n) {
   if (n.x.numel() == 0) return;
+  narrow<int>(n.x.numel() / n.x.size(n.x.rank() - 1));  // rows are counted in 32 bits
   Backward a{.dx = Rows(n.dx),
              .dy = Rows(n.dy),
              .x = Rows(n.x),
@@ -257,16 +304,16 @@ void norm_backward(Ctx& ctx, const NormBackward& n) {
              .rstd = n.rstd.f32(),
              .dweight = n.dweight.defined() ? n.partial_dweight.f32() : nullptr,
              .dbias = n.dbias.defined() ? n.partial_dbias.f32() : nullptr,
+             .before = n.before.defined() ? n.partial_before.f32() : nullptr,
+             .after = n.after.defined() ? n.partial_after.f32() : nullptr,
              .accumulate = n.accumulate};
   const auto blocks = static_cast<unsigned>(norm_blocks(a.x.count));
   const DType dtype = n.dx.dtype;
   const bool alike =
       same_packs(a.dx, dtype) && same_packs(a.dy, dtype) && same_packs(a.x, dtype) && same_packs(a.weight, dtype);
   const int64_t row_packs = a.x.cols * dtype_size(dtype) / 16;
-  // A warp holds a row where it can: then nobody waits for another warp.
-  const NormShape shape = row_packs <= kWarp                   ? norm_shape(row_packs, 1, 512)
-                          : row_packs <= kWarp * kMaxNormPacks ? norm_shape(row_packs, kMaxNormPacks, 256)
-                                                               : norm_shape(row_packs, 2, 256);
+  const bool sums = n.before.defined() || n.after.defined();
+  const NormShape shape = backward_shape(row_packs, sums);
   if (!alike || shape.packs == 0) {
     backward_any_kernel<<<blocks, kAnyThreads, 0, stream_of(ctx)>>>(a);
   } else {
@@ -277,17 +324,23 @@ void norm_backward(Ctx& ctx, const NormBackward& n) {
     a.dy_step = step * a.dy.outer_stride;
     a.x_step = step * a.x.outer_stride;
     with_type(dtype, [&]<class T>(Type<T>) {
-      with_packs(shape.packs, [&]<int kPacks>(std::integral_constant<int, kPacks>) {
+      const auto run = [&]<int kPacks, bool kSums>(std::integral_constant<int, kPacks>,
+                                                   std::integral_constant<bool, kSums>) {
         if (a.mean != nullptr)
-          launch<T, kPacks, true>(ctx, a, blocks, shape);
+          launch<T, kPacks, true, kSums>(ctx, a, blocks, shape);
         else
-          launch<T, kPacks, false>(ctx, a, blocks, shape);
-      });
+          launch<T, kPacks, false, kSums>(ctx, a, blocks, shape);
+      };
+      if (sums && shape.packs == kLonePacks) return run(std::integral_constant<int, kLonePacks>(), std::true_type());
+      if (sums) return run(std::integral_constant<int, 1>(), std::true_type());
+      with_packs(shape.packs, [&](auto packs) { run(packs, std::false_type()); });
     });
   }
   check_launch("norm_backward");
-  if (n.dweight.defined()) add_rows(ctx, n.dweight, n.partial_dweight);
-  if (n.dbias.defined()) add_rows(ctx, n.dbias, n.partial_dbias);
+  add_rows(ctx, {{n.dweight, n.partial_dweight},
+                 {n.dbias, n.partial_dbias},
+                 {n.before, n.partial_before},
+                 {n.after, n.partial_after}});
 }
 
 }  // namespace trireme::cuda

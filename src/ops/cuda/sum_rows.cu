@@ -15,43 +15,55 @@ constexpr int kAddWarps = 32;
 
 /// One block a tile of columns and part of the rows.
 template <class T, int V>
-__global__ void __launch_bounds__(kWarps* kWarp) partial_kernel(float* partial, const __grid_constant__ Rows x) {
+__global__ void __launch_bounds__(kWarps* kWarp, 4) partial_kernel(float* partial, const __grid_constant__ Rows x) {
   constexpr int kCols = kWarp * V;
   __shared__ float sums[kWarps][kCols];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t col = int64_t{blockIdx.y} * kCols + lane * V;
-  const int64_t end = part_begin(x.count, gridDim.x, int64_t{blockIdx.x} + 1);
+  const int64_t part = blockIdx.y, col = int64_t{blockIdx.x} * kCols + lane * V;
+  const int64_t end = part_begin(x.count, gridDim.y, part + 1);
   float sum[V] = {};
   if (col < x.cols) {
-    for (int64_t row = part_begin(x.count, gridDim.x, blockIdx.x) + warp; row < end; row += kWarps * kAtOnce) {
-      Pack<T, V> raw[kAtOnce] = {};
+    const auto add = [&](const Pack<T, V>& raw) {
+      float v[V];
+      unpack(raw, v);
 #pragma unroll
-      for (int u = 0; u < kAtOnce; ++u)
-        if (const int64_t r = row + u * kWarps; r < end) raw[u] = load<T, V>(x, x.row(r), col);
+      for (int i = 0; i < V; ++i) sum[i] += v[i];
+    };
+    int64_t row = part_begin(x.count, gridDim.y, part) + warp;
+    const char* at = x.base + row * x.outer_stride;
+    const int64_t step = kWarps * x.outer_stride;
+    for (; row + (kAtOnce - 1) * kWarps < end; row += kWarps * kAtOnce) {
+      Pack<T, V> raw[kAtOnce];
 #pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) {
-        float v[V];
-        unpack(raw[u], v);
+      for (int u = 0; u < kAtOnce; ++u, at += step) raw[u] = load<T, V>(x, at, col);
 #pragma unroll
-        for (int i = 0; i < V; ++i) sum[i] += v[i];
-      }
+      for (int u = 0; u < kAtOnce; ++u) add(raw[u]);
     }
+#pragma unroll 4
+    for (; row < end; row += kWarps, at += step) add(load<T, V>(x, at, col));
   }
 #pragma unroll
   for (int i = 0; i < V; ++i) sums[warp][lane * V + i] = sum[i];
   __syncthreads();
   for (int c = static_cast<int>(threadIdx.x); c < kCols; c += kWarps * kWarp) {
-    const int64_t to = int64_t{blockIdx.y} * kCols + c;
+    const int64_t to = int64_t{blockIdx.x} * kCols + c;
     if (to >= x.cols) break;
     float total = sums[0][c];
     for (int w = 1; w < kWarps; ++w) total += sums[w][c];
-    partial[int64_t{blockIdx.x} * x.cols + to] = total;
+    partial[part * x.cols + to] = total;
   }
 }
 
+struct Added {
+  float* out[kMostAdded];
+  const float* partial[kMostAdded];
+  int64_t rows, cols;
+};
+
 /// One block a warp's width of columns: there are few of them, so each gets many warps.
-__global__ void __launch_bounds__(kAddWarps* kWarp)
-    add_rows_kernel(float* out, const float* partial, int64_t rows, int64_t cols) {
+__global__ void __launch_bounds__(kAddWarps* kWarp) add_rows_kernel(const __grid_constant__ Added a) {
+  const int64_t rows = a.rows, cols = a.cols;
+  const float* partial = a.partial[blockIdx.y];
   __shared__ float sums[kAddWarps][kWarp];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t col = int64_t{blockIdx.x} * kWarp + lane;
@@ -64,12 +76,12 @@ __global__ void __launch_bounds__(kAddWarps* kWarp)
   if (warp != 0 || col >= cols) return;
 #pragma unroll 8
   for (int w = 1; w < kAddWarps; ++w) sum += sums[w][lane];
-  out[col] += sum;
+  a.out[blockIdx.y][col] += sum;
 }
 
 template <class T, int V>
 void launch(const Ctx& ctx, const Tensor& partial, const Rows& x) {
-  const dim3 grid(narrow<int>(partial.size(0)), narrow<int>(ceil_div(x.cols, kWarp * V)));
+  const dim3 grid(narrow<unsigned>(ceil_div(x.cols, kWarp * V)), narrow<unsigned>(partial.size(0)));
   partial_kernel<T, V><<<grid, kWarps * kWarp, 0, stream_of(ctx)>>>(partial.f32(), x);
 }
 
@@ -83,14 +95,22 @@ void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& 
   else
     launch<Any, 1>(ctx, partial, rows);
   check_launch("sum_rows");
-  add_rows(ctx, out, partial);
+  add_rows(ctx, {{out, partial}});
 }
 
-void add_rows(Ctx& ctx, const Tensor& out, const Tensor& partial) {
-  const int64_t cols = partial.size(1);
-  if (cols == 0) return;
-  const auto blocks = narrow<int>(ceil_div(cols, kWarp));
-  add_rows_kernel<<<blocks, kAddWarps * kWarp, 0, stream_of(ctx)>>>(out.f32(), partial.f32(), partial.size(0), cols);
+void add_rows(Ctx& ctx, std::initializer_list<RowsToAdd> all) {
+  Added a{};
+  unsigned count = 0;
+  for (const RowsToAdd& one : all) {
+    if (!one.out.defined() || one.out.numel() == 0) continue;
+    a.out[count] = one.out.f32();
+    a.partial[count++] = one.partial.f32();
+    a.rows = one.partial.size(0);
+    a.cols = one.partial.size(1);
+  }
+  if (count == 0) return;
+  const dim3 grid(narrow<unsigned>(ceil_div(a.cols, kWarp)), count);
+  add_rows_kernel<<<grid, kAddWarps * kWarp, 0, stream_of(ctx)>>>(a);
   check_launch("add_rows");
 }
 
