@@ -15,7 +15,7 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kRowThreads = 1024;  // where rows are read twice: few at a time, so that the L2 holds them
-constexpr int kRowBlocks = 2;      // a processor, at most
+constexpr int kRowBlocks = kProcessorThreads / kRowThreads;  // a processor, at most
 constexpr int kPartThreads = 128, kPartWarps = kPartThreads / kWarp;
 constexpr int kPartBlocks = 8;  // a processor, where a part is small enough: many, to be at different stages
 constexpr int kLeastPartBlocks = 3;
