@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/thread.h"
+
 namespace trireme {
 namespace {
 
@@ -114,9 +116,9 @@ class OrderedWork {
 void ordered_work(ThreadPool& pool, int num_slots, FunctionRef<bool(int)> read, FunctionRef<void(int, int)> work,
                   FunctionRef<void(int)> write) {
   OrderedWork items(num_slots, read, work, write);
-  std::thread reader([&] { items.read_all(); }), writer;
+  std::thread reader = start_thread([&] { items.read_all(); }), writer;
   try {
-    writer = std::thread([&] { items.write_all(); });
+    writer = start_thread([&] { items.write_all(); });
   } catch (...) {  // no thread to be had
     items.stop();
     reader.join();

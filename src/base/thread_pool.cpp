@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/numeric.h"
+#include "base/thread.h"
 
 namespace trireme {
 namespace {
@@ -51,7 +52,7 @@ int available_cores() {
 ThreadPool::ThreadPool(int num_threads) {
   if (num_threads <= 0) num_threads = available_cores();
   workers_.reserve(static_cast<size_t>(num_threads - 1));
-  for (int t = 1; t < num_threads; ++t) workers_.emplace_back([this, t] { worker(t); });
+  for (int t = 1; t < num_threads; ++t) workers_.push_back(start_thread([this, t] { worker(t); }));
 }
 
 ThreadPool::~ThreadPool() {

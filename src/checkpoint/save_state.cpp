@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/numeric.h"
+#include "base/thread.h"
 #include "checkpoint/model_io.h"
 #include "device/memory.h"
 #include "models/names.h"
@@ -233,7 +234,7 @@ void BackgroundSave::start(const std::string& run_dir, int64_t step, RankState s
   failpoint("checkpoint.copied");
   error_ = nullptr;
   busy_ = true;
-  thread_ = std::thread([this, run_dir, step, state = std::move(state), after = std::move(after)] {
+  thread_ = start_thread([this, run_dir, step, state = std::move(state), after = std::move(after)] {
     try {
       saved_ = save_state(run_dir, step, state, fs_, nullptr, ranks_);
       do_together(ranks_, [&] {

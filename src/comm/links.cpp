@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/thread.h"
 
 namespace trireme {
 namespace {
@@ -52,7 +53,7 @@ Links::Links(int rank, Roster roster, std::vector<Fd> data, Inbox& inbox, Events
       events_(std::move(events)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   agree_that_all_are_ready(deadline);
-  thread_ = std::thread([this] { listen(); });
+  thread_ = start_thread([this] { listen(); });
 }
 
 Links::~Links() {

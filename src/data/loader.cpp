@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/numeric.h"
+#include "base/thread.h"
 
 namespace trireme {
 
@@ -22,7 +23,7 @@ Loader::Loader(std::unique_ptr<SampleOrder> order, const LoaderOptions& options)
     segments_.push_back({b * length, length, b * length, length, 0, 0});
   window_.resize(static_cast<size_t>(options.sequence_length) + 1);
   for (int64_t s = 0; s <= options.steps_ahead; ++s) ring_.push_back(make_slot());
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread([this] { run(); });
 }
 
 Loader::~Loader() {

@@ -1,8 +1,10 @@
 #include "params/fetcher.h"
 
+#include "base/thread.h"
+
 namespace trireme {
 
-Fetcher::Fetcher(Group& ranks) : ranks_(ranks), thread_([this] { run(); }) {}
+Fetcher::Fetcher(Group& ranks) : ranks_(ranks), thread_(start_thread([this] { run(); })) {}
 
 Fetcher::~Fetcher() {
   {
