@@ -46,18 +46,19 @@ class Linear {
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
                const Tensor* swiglu = nullptr) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. Where x is
-  /// the GELU of `before_gelu` (row kind), dx is the gradient of that. x is not read where `saved` holds it.
+  /// the GELU of `before_gelu` (row kind), dx is the gradient of that; where it is the SwiGLU of `before_swiglu` (row
+  /// kind), that becomes its own gradient and dx is scratch. x is not read where `saved` holds it.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
-                const Tensor* before_gelu = nullptr) const;
+                const Tensor* before_gelu = nullptr, const Tensor* before_swiglu = nullptr) const;
   /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const;
 
  private:
   Tensor rows_of(Ctx& ctx, const Tensor& dy) const;
   void add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const;
-  void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu) const;
-  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
-                 const Tensor* before_gelu) const;
+  void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu, const Tensor* before_swiglu) const;
+  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, const Tensor* before_gelu,
+                 const Tensor* before_swiglu) const;
 
   Param& weight_;
   Param* bias_ = nullptr;

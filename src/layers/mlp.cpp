@@ -59,7 +59,7 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
   const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
   const bool swiglu = config_.kind == MlpKind::swiglu;
-  const Tensor* before_gelu = swiglu ? nullptr : &saved.up;
+  const Tensor *before_gelu = swiglu ? nullptr : &saved.up, *before_swiglu = swiglu ? &saved.up : nullptr;
   // The gradient overwrites what was saved: nothing reads it after this.
   if (swiglu && !config_.float8 && !saved.act.defined()) {
     // Where its gradient is worked out, the activation comes again for one more write, in its gradient's place.
@@ -70,19 +70,14 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
     return up_.backward(ctx, dx, saved.up, x, saved.up_input);
   }
   if (saved.act.defined() || saved.down_input.cols.defined()) {
-    down_.backward(ctx, dact, dy, saved.act, saved.down_input, before_gelu);
+    down_.backward(ctx, dact, dy, saved.act, saved.down_input, before_gelu, before_swiglu);
   } else {
     const ArenaScope inner(*ctx.temp);
     const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
     activate(ctx, act, saved.up);
-    down_.backward(ctx, dact, dy, act, {}, before_gelu);
+    down_.backward(ctx, dact, dy, act, {}, before_gelu, before_swiglu);
   }
-  if (swiglu) {
-    swiglu_backward(ctx, saved.up, dact, saved.up);
-    up_.backward(ctx, dx, saved.up, x, saved.up_input);
-  } else {
-    up_.backward(ctx, dx, dact, x, saved.up_input);
-  }
+  up_.backward(ctx, dx, swiglu ? saved.up : dact, x, saved.up_input);
 }
 
 }  // namespace trireme

@@ -6,6 +6,7 @@
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
 #include "ops/cuda/few_rows.h"
+#include "ops/cuda/gated_product.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/sum_rows.h"
 #include "ops/dispatch.h"
@@ -17,14 +18,16 @@ namespace {
 /// The same as two ops.
 void product_and_activation(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   MatmulOptions product = options;
-  product.before_gelu = product.times_gelu_of = product.swiglu = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = nullptr;
   matmul(ctx, options.before_gelu != nullptr ? *options.before_gelu : c, a, b, product);
   if (options.before_gelu != nullptr)
     gelu_forward(ctx, c, *options.before_gelu);
   else if (options.times_gelu_of != nullptr)
     gelu_backward(ctx, c, c, *options.times_gelu_of);
-  else
+  else if (options.swiglu != nullptr)
     swiglu_forward(ctx, *options.swiglu, c);
+  else
+    swiglu_backward(ctx, *options.before_swiglu, c, *options.before_swiglu);
 }
 
 void check_float8(const char* op, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
@@ -78,14 +81,25 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_rows(op, "SwiGLU", *options.swiglu);
     check_dtype(op, "SwiGLU", *options.swiglu, c.dtype);
     CHECK(n % 2 == 0, op, ": SwiGLU of ", n, " columns");
-    if (!on_gpu || !cuda::has_few_rows(a)) return product_and_activation(ctx, c, a, b, options);
+    const bool fused = on_gpu && (cuda::has_few_rows(a) || cuda::fits_gated(c, a, b, options));
+    if (!fused) return product_and_activation(ctx, c, a, b, options);
+  }
+  if (options.before_swiglu != nullptr) {
+    CHECK(!options.accumulate && options.bias == nullptr && options.before_gelu == nullptr &&
+              options.times_gelu_of == nullptr && options.swiglu == nullptr,
+          op, ": SwiGLU's backward together with something else");
+    check_shape(op, "gate and up", *options.before_swiglu, {m, 2 * n});
+    check_rows(op, "gate and up", *options.before_swiglu);
+    check_dtype(op, "gate and up", *options.before_swiglu, c.dtype);
+    if (!on_gpu || !cuda::fits_gated(c, a, b, options)) return product_and_activation(ctx, c, a, b, options);
   }
   const ArenaScope scope(*ctx.temp);
   cpu::MatmulPlan plan;
   if (!on_gpu) plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
   const Tensor scratch =
       on_gpu ? ctx.temp->take(DType::u8, {cuda::kMatmulWorkspace}) : ctx.temp->take(DType::f32, {plan.scratch_floats});
-  const double bytes = bytes_of(c, a, b) + (options.accumulate ? bytes_of(c) : 0.0);
+  const double bytes = options.before_swiglu != nullptr ? bytes_of(a, b, *options.before_swiglu, *options.before_swiglu)
+                                                        : bytes_of(c, a, b) + (options.accumulate ? bytes_of(c) : 0.0);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes, .matmul = true})) return;
   if (m == 0 || n == 0) return;

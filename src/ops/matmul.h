@@ -26,6 +26,10 @@ struct MatmulOptions {
   // (M, N / 2), written, c's dtype: SwiGLU of c, whose halves are gate and up. Not with GELU or accumulate. The same
   // bits as those of the op by itself.
   const Tensor* swiglu = nullptr;
+
+  // (M, 2N), read and written, c's dtype: gate and up. Their gradients take their place, c would be that of SwiGLU of
+  // them, and is scratch. Not with bias, accumulate, GELU or swiglu. Rounded as by two ops.
+  const Tensor* before_swiglu = nullptr;
 };
 
 /// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,

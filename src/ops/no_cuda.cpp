@@ -7,6 +7,7 @@
 #include "ops/cuda/decode_attention.h"
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/float8.h"
+#include "ops/cuda/gated_product.h"
 #include "ops/cuda/loss.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/norm.h"
@@ -60,6 +61,7 @@ void cross_entropy(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tens
 void weighted_sum(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void matmul(Ctx&, const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&, const Tensor&) { fail(); }
+bool fits_gated(const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&) { return false; }
 void set_tf32(CudaContext&, bool) { fail(); }
 std::string blas_name() { fail(); }
 

@@ -200,6 +200,21 @@ TEST(Matmul, SwigluInTheSamePassIsThatOfTwoOps) {
     }
 }
 
+TEST(Matmul, SwigluBackwardInTheSamePassIsThatOfTwoOps) {
+  OpContext op;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const Owned dy(dtype, {5, 12}, random_values(60, 1)), weight(dtype, {12, 8}, random_values(96, 2));
+    Owned gate_up(dtype, {5, 16}, random_values(80, 3)), want(dtype, {5, 16}, random_values(80, 3));
+    Owned scratch(dtype, {5, 8}), dact(dtype, {5, 8});
+    matmul(op.ctx(), scratch.t, dy.t, weight.t, {.before_swiglu = &gate_up.t});
+    matmul(op.ctx(), dact.t, dy.t, weight.t);
+    swiglu_backward(op.ctx(), want.t, dact.t, want.t);
+    EXPECT_TRUE(gate_up.same_bits(want));
+    EXPECT_THROW(matmul(op.ctx(), scratch.t, dy.t, weight.t, {.before_swiglu = &dact.t}), Bug);
+    EXPECT_THROW(matmul(op.ctx(), scratch.t, dy.t, weight.t, {.accumulate = true, .before_swiglu = &gate_up.t}), Bug);
+  }
+}
+
 TEST(Matmul, RefusesWrongShapes) {
   OpContext op;
   const Owned a(DType::f32, {2, 4}), b(DType::f32, {3, 4}), c(DType::f32, {2, 3}), bias(DType::f32, {2});

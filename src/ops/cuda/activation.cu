@@ -59,10 +59,10 @@ struct SwigluBackward {  // dgate, dup of dy, gate, up; and y again
 #pragma unroll
     for (int i = 0; i < V; ++i) {
       const float dy = in[0][i], gate = in[1][i], up = in[2][i];
-      const Logistic s = logistic(gate);
-      out[0][i] = dy * up * (s.value * fmaf(gate, s.complement, 1.0F));
-      out[1][i] = dy * (gate * s.value);
-      if constexpr (kAgain) out[2][i] = gate * s.value * up;
+      const SwigluGradient d = swiglu_gradient(dy, gate, up);
+      out[0][i] = d.gate;
+      out[1][i] = d.up;
+      if constexpr (kAgain) out[2][i] = swiglu(gate, up);
     }
   }
 };

@@ -81,7 +81,8 @@ ProductKey key_of(const Call& call, bool tf32) {
           static_cast<int64_t>(b.dtype),
           static_cast<int64_t>(c.dtype),
           o.transpose_a + 2 * o.transpose_b + 4 * o.accumulate + 8 * (o.bias != nullptr) + 16 * tf32 +
-              32 * (o.before_gelu != nullptr) + 64 * (o.times_gelu_of != nullptr),
+              32 * (o.before_gelu != nullptr) + 64 * (o.times_gelu_of != nullptr) + 128 * (o.swiglu != nullptr) +
+              256 * (o.before_swiglu != nullptr),
           o.bias == nullptr ? 0 : static_cast<int64_t>(o.bias->dtype),
           alignment(a),
           alignment(b),

@@ -35,9 +35,9 @@ using OperationDescriptor = Descriptor<cublasLtMatmulDesc_t, cublasLtMatmulDescD
 using MatrixLayout = Descriptor<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 using Preference = Descriptor<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
-/// How a product is computed: by one of cuBLASLt's algorithms; product and GELU one after the other; by plain_matmul,
-/// where cuBLASLt has nothing for it.
-enum class Way { library, apart, plain };
+/// How a product is computed: by one of cuBLASLt's algorithms; product and activation one after the other; by
+/// plain_matmul, where cuBLASLt has nothing for it; by gated_matmul, with SwiGLU or its backward.
+enum class Way { library, apart, plain, gated };
 
 struct Prepared {
   OperationDescriptor operation;

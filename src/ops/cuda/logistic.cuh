@@ -18,4 +18,14 @@ __device__ inline Logistic logistic(float z) {
 
 __device__ inline float swiglu(float gate, float up) { return gate * logistic(gate).value * up; }
 
+struct SwigluGradient {
+  float gate, up;
+};
+
+/// Of gate and up, from that of swiglu(gate, up).
+__device__ inline SwigluGradient swiglu_gradient(float dy, float gate, float up) {
+  const Logistic s = logistic(gate);
+  return {dy * up * (s.value * fmaf(gate, s.complement, 1.0F)), dy * (gate * s.value)};
+}
+
 }  // namespace trireme::cuda

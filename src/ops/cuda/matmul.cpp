@@ -11,6 +11,7 @@
 #include "ops/cuda/activation.h"
 #include "ops/cuda/blas_product.h"
 #include "ops/cuda/few_rows.h"
+#include "ops/cuda/gated_product.h"
 #include "ops/cuda/matmul_tuning.h"
 #include "ops/cuda/plain_matmul.h"
 #include "ops/tuning_file.h"
@@ -78,10 +79,12 @@ bool recall(const TuningFile& tuning, const std::string& key, const Call& call, 
     if (std::sscanf(at, "%" SCNx64 "%n", &word, &used) != 1) return false;
     at += used;
   }
-  if (way == static_cast<int>(Way::apart)) {
-    p.way = Way::apart;
-    return side_of_gelu(call.options) != nullptr;
+  const bool gated = call.options.swiglu != nullptr || call.options.before_swiglu != nullptr;
+  if (way == static_cast<int>(Way::apart) || way == static_cast<int>(Way::gated)) {
+    p.way = static_cast<Way>(way);
+    return gated || (p.way == Way::apart && side_of_gelu(call.options) != nullptr);
   }
+  if (gated) return false;
   std::memcpy(&p.algorithm, words.data(), sizeof p.algorithm);
   return way == static_cast<int>(Way::library) && is_usable(call, p, p.algorithm);
 }
@@ -90,14 +93,16 @@ bool recall(const TuningFile& tuning, const std::string& key, const Call& call, 
 void matmul_apart(Ctx& ctx, const Call& call) {
   const MatmulOptions& o = call.options;
   MatmulOptions product = o;
-  product.before_gelu = product.times_gelu_of = product.swiglu = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = nullptr;
   matmul(ctx, o.before_gelu != nullptr ? *o.before_gelu : call.c, call.a, call.b, product, call.workspace);
   if (o.before_gelu != nullptr)
     gelu_forward(ctx, call.c, *o.before_gelu);
   else if (o.times_gelu_of != nullptr)
     gelu_backward(ctx, call.c, call.c, *o.times_gelu_of);
-  else
+  else if (o.swiglu != nullptr)
     swiglu_forward(ctx, *o.swiglu, call.c);
+  else
+    swiglu_backward(ctx, *o.before_swiglu, call.c, *o.before_swiglu, {});
 }
 
 /// Tries the candidates, and GELU along with them against GELU apart.
@@ -115,7 +120,34 @@ void tune(Ctx& ctx, const Call& call, const std::vector<cublasLtMatmulAlgo_t>& a
   if (apart < kClearlyFaster * together) p.way = Way::apart;
 }
 
+/// A product and SwiGLU, forward or backward, that a kernel of our own is written for: that, or one after the other.
+Prepared prepare_gated(Ctx& ctx, const Call& call, const ProductKey& key) {
+  Prepared p;
+  p.way = has_gated(call.context) ? Way::gated : Way::apart;
+  const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
+  if (p.way == Way::apart || flops < kTunedFlops || ctx.deterministic) return p;
+  MatmulState& state = state_of(call.context);
+  const std::string name = text_of(key);
+  if (recall(state.tuning, name, call, p)) return p;
+  MatmulOptions trial = call.options;
+  std::optional<CopyOf> copy;
+  Tensor gate_up;
+  if (trial.before_swiglu != nullptr) {  // which a trial changes
+    gate_up = *trial.before_swiglu;
+    gate_up.data = copy.emplace(gate_up, call.context.stream()).data();
+    trial.before_swiglu = &gate_up;
+  }
+  const Call alike{call.context, call.c, call.a, call.b, trial, call.workspace};
+  const bool room = trial.before_swiglu == nullptr || gate_up.data != nullptr;
+  const auto together = [&] { gated_matmul(ctx, call.c, call.a, call.b, trial); };
+  const bool faster = room && is_faster(call.context, together, [&] { matmul_apart(ctx, alike); });
+  p.way = faster ? Way::gated : Way::apart;
+  state.tuning.set(name, text_of(p));
+  return p;
+}
+
 Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
+  if (call.options.swiglu != nullptr || call.options.before_swiglu != nullptr) return prepare_gated(ctx, call, key);
   MatmulState& state = state_of(*ctx.cuda);
   const bool has_gelu = side_of_gelu(call.options) != nullptr;
   const bool fuses = (!has_gelu || call.c.dtype != DType::f32) && !rounds_twice(call);
@@ -150,17 +182,17 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
             const Tensor& workspace) {
   MatmulState& state = state_of(*ctx.cuda);
   const Call call{*ctx.cuda, c, a, b, o, workspace};
-  if (takes_few_rows(c, a, b, o)) {
+  if (o.before_swiglu == nullptr && takes_few_rows(c, a, b, o)) {
     if (side_of_gelu(o) != nullptr) return matmul_apart(ctx, call);
     return few_rows_matmul(ctx, c, a, b, o);
   }
-  if (o.swiglu != nullptr) return matmul_apart(ctx, call);
   const ProductKey key = key_of(call, state.tf32);
   auto found = state.prepared.find(key);
   if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, key)).first;
   const Prepared& p = found->second;
   if (p.way == Way::plain) return plain_matmul(ctx, c, a, b, o);
   if (p.way == Way::apart) return matmul_apart(ctx, call);
+  if (p.way == Way::gated) return gated_matmul(ctx, c, a, b, o);
   check_blas(run(call, p, p.algorithm, c.data), "cublasLtMatmul");
 }
 

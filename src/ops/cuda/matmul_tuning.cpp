@@ -12,6 +12,7 @@ constexpr float kHopeless = 1.3F;  // times the best of the first look: not look
 constexpr int kRounds = 2;         // after the first look, forth and back, so that a drift of the clock cancels
 constexpr float kWarmUp = 250;     // milliseconds before the first of all
 constexpr float kClearlyFaster = 0.99F;
+constexpr float kSettling = 30, kTimed = 40;  // milliseconds of a turn before and while it is timed
 
 /// Events around a run of calls.
 class Stopwatch {
@@ -44,28 +45,6 @@ class Stopwatch {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
-/// A copy of what c holds, rows and the gaps between them, or null where there is no room.
-class CopyOf {
- public:
-  CopyOf(const Tensor& c, cudaStream_t stream) {
-    const int64_t pitch = c.size(0) > 1 ? c.stride(0) : c.size(1);
-    const auto bytes = static_cast<size_t>(((c.size(0) - 1) * pitch + c.size(1)) * dtype_size(c.dtype));
-    if (cudaMalloc(&data_, bytes) != cudaSuccess) {
-      cudaGetLastError();  // not for a later kernel to stumble over
-      data_ = nullptr;
-      return;
-    }
-    check_cuda(cudaMemcpyAsync(data_, c.data, bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
-  }
-  ~CopyOf() { cudaFree(data_); }
-  CopyOf(const CopyOf&) = delete;
-  CopyOf& operator=(const CopyOf&) = delete;
-  void* data() const { return data_; }
-
- private:
-  void* data_ = nullptr;
-};
-
 struct Entrant {
   const cublasLtMatmulAlgo_t* algorithm;
   float look;       // of the first look
@@ -88,10 +67,36 @@ std::vector<Entrant> entrants(const Call& call, const Prepared& p, const std::ve
 
 }  // namespace
 
+CopyOf::CopyOf(const Tensor& t, cudaStream_t stream) {
+  const int64_t pitch = t.size(0) > 1 ? t.stride(0) : t.size(1);
+  const auto bytes = static_cast<size_t>(((t.size(0) - 1) * pitch + t.size(1)) * dtype_size(t.dtype));
+  if (cudaMalloc(&data_, bytes) != cudaSuccess) {
+    cudaGetLastError();  // not for a later kernel to stumble over
+    data_ = nullptr;
+    return;
+  }
+  check_cuda(cudaMemcpyAsync(data_, t.data, bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
+}
+
+CopyOf::~CopyOf() { cudaFree(data_); }
+
 float milliseconds(CudaContext& context, const std::function<void()>& f) {
   Stopwatch watch(context.stream());
   f();
   return watch.time(kRuns, f);
+}
+
+bool is_faster(CudaContext& context, const std::function<void()>& f, const std::function<void()>& g) {
+  Stopwatch watch(context.stream());
+  const std::function<void()>* const turns[] = {&f, &g, &g, &f};
+  float of_f = 0, of_g = 0;
+  for (const std::function<void()>* turn : turns) {
+    (*turn)();
+    const float one = std::max(watch.time(1, *turn), 1e-2F);
+    watch.time(1 + static_cast<int>(kSettling / one), *turn);
+    (turn == &f ? of_f : of_g) += watch.time(1 + static_cast<int>(kTimed / one), *turn);
+  }
+  return of_f < kClearlyFaster * of_g;
 }
 
 void warm_up(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm) {

@@ -12,8 +12,26 @@
 
 namespace trireme::cuda {
 
+/// A copy of what a matrix holds, rows and the gaps between them, or null where there is no room: for trials that
+/// change it.
+class CopyOf {
+ public:
+  CopyOf(const Tensor& t, cudaStream_t stream);
+  ~CopyOf();
+  CopyOf(const CopyOf&) = delete;
+  CopyOf& operator=(const CopyOf&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 /// Milliseconds of one f(), which asks for work on the stream of `context`.
 float milliseconds(CudaContext& context, const std::function<void()>& f);
+
+/// Whether f() takes clearly less than g() on a GPU that has been at work for a while: both run in turns for a few tens
+/// of milliseconds each, since under the power limit the one that moves more bytes loses its lead.
+bool is_faster(CudaContext& context, const std::function<void()>& f, const std::function<void()>& g);
 
 /// Multiplies until the GPU is at work as in training, so that the first product is not judged by an idle one.
 void warm_up(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm);

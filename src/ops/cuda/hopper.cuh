@@ -1,0 +1,175 @@
+// What compute capability 9.0a (Hopper) has for matrix products, in the words of the PTX ISA: barriers in shared memory
+// ("mbarrier"), copies of boxes of a tensor that run by themselves ("cp.async.bulk.tensor"), products of a warp group
+// of 128 threads whose operands lie in shared memory ("wgmma"). Addresses are those of shared memory, in 32 bits.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "ops/cuda/vector.cuh"
+
+namespace trireme::cuda::hopper {
+
+constexpr int kSwizzled =
+    128;  // bytes of a row of a box; its 16 bytes lie at their place xor the row's last three bits
+constexpr int kEight = 8 * kSwizzled;
+
+__device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+
+__device__ inline void make_barrier(uint32_t barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+/// What one thread has made is there for the whole cluster, once all have waited for each other.
+__device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+__device__ inline void arrive(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+/// At the same barrier of block `rank` of the cluster.
+__device__ inline void arrive_in_block(uint32_t barrier, uint32_t rank) {
+  asm volatile(
+      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+      "r"(rank)
+      : "memory");
+}
+/// Arrives, and makes the phase last until `bytes` have been copied as well.
+__device__ inline void arrive_and_expect(uint32_t barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+/// Until the phase of this parity is over. It must be the present one or the one before.
+__device__ inline void wait(uint32_t barrier, uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred over;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
+      "@over bra OVER;\nbra AGAIN;\nOVER:\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+__device__ inline uint32_t rank_in_cluster() {
+  uint32_t rank = 0;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
+/// The box of `map` at column x, row y, to shared memory; `barrier` counts its bytes.
+__device__ inline void fetch(uint32_t to, const CUtensorMap& map, int x, int y, uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
+      "[%4];" ::"r"(to),
+      "l"(&map), "r"(x), "r"(y), "r"(barrier)
+      : "memory");
+}
+/// The same to both blocks of the cluster, each of whose barriers counts.
+__device__ inline void fetch_for_both(uint32_t to, const CUtensorMap& map, int x, int y, uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%2, %3}], [%4], %5;" ::"r"(to),
+      "l"(&map), "r"(x), "r"(y), "r"(barrier), "h"(static_cast<uint16_t>(3))
+      : "memory");
+}
+/// Shared memory to the box of `map`, as a group of its own. What threads wrote there must be fenced before.
+__device__ inline void put(const CUtensorMap& map, int x, int y, uint32_t from) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%0, {%1, %2}], [%3];\n"
+      "cp.async.bulk.commit_group;" ::"l"(&map),
+      "r"(x), "r"(y), "r"(from)
+      : "memory");
+}
+__device__ inline void fence_for_put() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+/// Until what this thread put has been read from shared memory, and until it is done altogether.
+__device__ inline void wait_for_reads() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+__device__ inline void wait_for_puts() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+
+/// 128 threads of a warp group wait for each other.
+__device__ inline void wait_in_group(int group) { asm volatile("bar.sync %0, 128;" ::"r"(group) : "memory"); }
+
+template <int kRegisters>
+__device__ inline void give_up_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ inline void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+/// Where an operand begins. In a cluster an address also says whose shared memory it is, which is not wanted here.
+__device__ inline uint64_t begins_at(uint32_t address) { return (address & 0x3FFFF) >> 4; }
+/// An operand whose rows of 128 swizzled bytes run along the sum; 16 terms further is 32 bytes further.
+__device__ inline uint64_t along_sum(uint32_t address) {
+  return begins_at(address) | uint64_t{1} << 16 | uint64_t{kEight >> 4} << 32 | uint64_t{1} << 62;
+}
+/// An operand whose rows run across it: boxes of 64 columns by 64 terms; 16 terms further is two times kEight further.
+__device__ inline uint64_t across_sum(uint32_t address) {
+  return begins_at(address) | uint64_t{8 * kEight >> 4} << 16 | uint64_t{kEight >> 4} << 32 | uint64_t{1} << 62;
+}
+
+__device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+/// Until all but the last kLeft commits are done.
+template <int kLeft>
+__device__ inline void wait_for_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
+}
+
+/// (64, 256) of a warp group: value 4 j + 2 r + i of a thread is of row 16 warp + lane / 4 + 8 r, column
+/// 8 j + lane % 4 * 2 + i.
+using Sums = float[128];
+
+/// Keeps what is done with them on its side of this line.
+__device__ inline void pin(Sums& d) {
+#pragma unroll
+  for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+#define TRIREME_FOUR(i) "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3])
+#define TRIREME_SIXTEEN(i) TRIREME_FOUR(i), TRIREME_FOUR((i) + 4), TRIREME_FOUR((i) + 8), TRIREME_FOUR((i) + 12)
+/// d = a (64, 16 terms) . b (16 terms, 256), bf16, added to what is there with `adds`. a lies along the sum, b across
+/// it with kAcross.
+template <bool kAcross>
+__device__ inline void multiply(Sums& d, uint64_t a, uint64_t b, bool adds) {
+  asm volatile(
+      "{\n.reg .pred adds;\nsetp.ne.b32 adds, %130, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+      "%128, %129, adds, 1, 1, 0, %131;\n}"
+      : TRIREME_SIXTEEN(0), TRIREME_SIXTEEN(16), TRIREME_SIXTEEN(32), TRIREME_SIXTEEN(48), TRIREME_SIXTEEN(64),
+        TRIREME_SIXTEEN(80), TRIREME_SIXTEEN(96), TRIREME_SIXTEEN(112)
+      : "l"(a), "l"(b), "r"(static_cast<int>(adds)), "n"(kAcross ? 1 : 0));
+}
+#undef TRIREME_FOUR
+#undef TRIREME_SIXTEEN
+
+/// A warp group's share of 64 x 64 elements of 16 bits, as Sums has them: words of 2 columns, [8 columns][8 rows].
+using Words = uint32_t[8][2];
+
+/// Where this thread's row of the 8 x 8 matrices of columns 8 j to 8 j + 15 lies in a box of 64 rows.
+__device__ inline uint32_t place_in_box(uint32_t box, int j, int thread) {
+  const int matrix = thread % 32 / 8, row = thread / 32 * 16 + (matrix & 1) * 8 + thread % 8;
+  return box + row * kSwizzled + (((j + matrix / 2) ^ (row & 7)) << 4);
+}
+__device__ inline void write_box(uint32_t box, const Words& w, int thread) {
+#pragma unroll
+  for (int j = 0; j < 8; j += 2)
+    asm volatile(
+        "stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};" ::"r"(place_in_box(box, j, thread)),
+        "r"(w[j][0]), "r"(w[j][1]), "r"(w[j + 1][0]), "r"(w[j + 1][1])
+        : "memory");
+}
+__device__ inline void read_box(Words& w, uint32_t box, int thread) {
+#pragma unroll
+  for (int j = 0; j < 8; j += 2)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared::cta.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(w[j][0]), "=r"(w[j][1]), "=r"(w[j + 1][0]), "=r"(w[j + 1][1])
+                 : "r"(place_in_box(box, j, thread))
+                 : "memory");
+}
+
+}  // namespace trireme::cuda::hopper
