@@ -137,8 +137,12 @@ TEST_P(CudaMatmul, TakesGeluAlong) {
 }
 
 TEST_P(CudaMatmul, TakesSwigluAlong) {
-  for (const auto& [m, n, k] :
-       {std::array<int64_t, 3>{1, 74, 4104}, {2, 4700, 264}, {4, 9000, 776}, {5, 64, 96}, {300, 128, 64}}) {
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 74, 4104},
+                                {2, 4700, 264},
+                                {4, 9000, 776},
+                                {3, 512, 101},
+                                {5, 64, 96},
+                                {300, 128, 64}}) {
     SCOPED_TRACE(cat(m, " x ", n, " x ", k));
     const Twin& a = twin(dtype(), {m, k}, random_values(m * k, 1), 8);
     const Twin& b = twin(dtype(), {n, k}, random_values(n * k, 2), 8);

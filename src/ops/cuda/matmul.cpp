@@ -120,10 +120,10 @@ void tune(Ctx& ctx, const Call& call, const std::vector<cublasLtMatmulAlgo_t>& a
   if (apart < kClearlyFaster * together) p.way = Way::apart;
 }
 
-/// A product and SwiGLU, forward or backward, that a kernel of our own is written for: that, or one after the other.
+/// A product and SwiGLU, forward or backward: by a kernel of our own where there is one for it, or one after the other.
 Prepared prepare_gated(Ctx& ctx, const Call& call, const ProductKey& key) {
   Prepared p;
-  p.way = has_gated(call.context) ? Way::gated : Way::apart;
+  p.way = fits_gated(call.c, call.a, call.b, call.options) && has_gated(call.context) ? Way::gated : Way::apart;
   const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
   if (p.way == Way::apart || flops < kTunedFlops || ctx.deterministic) return p;
   MatmulState& state = state_of(call.context);
