@@ -4,11 +4,9 @@
 
 #include <cstdint>
 
-namespace trireme::cuda {
+#include "ops/cuda/barrier.cuh"
 
-/// A place in shared memory as its instructions name it. Loops that count on with these are spared the arithmetic of
-/// pointers.
-__device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+namespace trireme::cuda {
 
 /// Starts to bring 16 bytes into shared memory.
 __device__ inline void copy_ahead(uint32_t to, const char* from) {
@@ -54,9 +52,9 @@ __device__ inline void wait_for_all_but([[maybe_unused]] int rows) {
 __device__ inline void start_run(uint64_t* arrival, void* to, const char* from, int bytes) {
 #if __CUDA_ARCH__ >= 900
   const uint32_t barrier = shared_address(arrival);
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(barrier) : "memory");
-  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+  make_barrier(barrier, 1);
+  publish_barriers();
+  arrive_and_expect(barrier, bytes);
   if (bytes == 0) return;
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
                    shared_address(to)),
@@ -67,11 +65,7 @@ __device__ inline void start_run(uint64_t* arrival, void* to, const char* from, 
 
 __device__ inline void wait_for_run(uint64_t* arrival) {
 #if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "{\n.reg .pred there;\n"
-      "again:\nmbarrier.try_wait.parity.shared::cta.b64 there, [%0], 0;\n"
-      "@!there bra again;\n}" ::"r"(shared_address(arrival))
-      : "memory");
+  wait_for_phase(shared_address(arrival), 0);
 #endif
 }
 

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 
+#include "ops/cuda/barrier.cuh"
+#include "ops/cuda/launch.cuh"
+
 namespace trireme::cuda {
 
 /// Returns at once. Its counterpart is wait_for_cluster(): what all threads of the cluster did before they called this
@@ -24,13 +27,36 @@ __device__ inline void wait_for_cluster() {
 /// Stores two floats where block `block` of the cluster, which must have begun and not yet ended, has its own `to`.
 __device__ inline void store_in_block(float2* to, int block, float2 value) {
 #if __CUDA_ARCH__ >= 900
-  const auto own = static_cast<uint32_t>(__cvta_generic_to_shared(to));
   uint32_t there = 0;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(own), "r"(block));
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(to)), "r"(block));
   asm volatile("st.shared::cluster.v2.f32 [%0], {%1, %2};" ::"r"(there), "f"(value.x), "f"(value.y) : "memory");
 #else
   if (block == 0) *to = value;
 #endif
+}
+
+struct ClusterLaunch {
+  unsigned blocks, cluster;  // in all, and of them in a cluster
+  unsigned threads;          // a block
+  int shared_bytes;          // a block, chosen at the launch
+};
+
+/// Starts `kernel` in clusters; DeviceError naming `op` where that is refused.
+template <class... Args>
+void launch_clusters(const Ctx& ctx, const char* op, const ClusterLaunch& shape, void (*kernel)(Args...),
+                     const Args&... args) {
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes), op);
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {shape.cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(shape.blocks);
+  config.blockDim = dim3(shape.threads);
+  config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
+  config.stream = stream_of(ctx);
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, args...), op);
 }
 
 }  // namespace trireme::cuda

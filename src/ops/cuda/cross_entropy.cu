@@ -158,21 +158,15 @@ template <class T>
 void launch_parts(const Ctx& ctx, const CrossEntropy& a, int parts) {
   const int bytes = narrow<int>(part_bytes(a.logits, parts));
   const Parts deal{.log2_parts = std::countr_zero(static_cast<unsigned>(parts)), .part_packs = bytes / 16};
-  check_cuda(cudaFuncSetAttribute(part_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "cross_entropy");
   check_cuda(cudaFuncSetAttribute(part_kernel<T>, cudaFuncAttributePreferredSharedMemoryCarveout,
                                   cudaSharedmemCarveoutMaxShared),
              "cross_entropy");
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(parts), 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(narrow<int>(a.logits.count * parts)));
-  config.blockDim = dim3(kPartThreads);
-  config.dynamicSmemBytes = static_cast<size_t>(bytes);
-  config.stream = stream_of(ctx);
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  check_cuda(cudaLaunchKernelEx(&config, part_kernel<T>, a, deal), "cross_entropy");
+  launch_clusters(ctx, "cross_entropy",
+                  {.blocks = static_cast<unsigned>(narrow<int>(a.logits.count * parts)),
+                   .cluster = static_cast<unsigned>(parts),
+                   .threads = kPartThreads,
+                   .shared_bytes = bytes},
+                  part_kernel<T>, a, deal);
 }
 
 template <class T>

@@ -11,14 +11,20 @@ namespace {
 
 constexpr int64_t kBandBytes = int64_t{12} << 20;  // of the left operand that stay in L2: a quarter of an H200's
 
-/// Boxes of (rows, 64) of a bf16 matrix, swizzled. The driver's call is asked for by name, so that nothing is linked.
-CUtensorMap map_of(const Tensor& t, int rows) {
+using EncodeTiled = decltype(&cuTensorMapEncodeTiled);
+
+/// The driver's call, asked for by name, so that nothing is linked.
+EncodeTiled find_encode_tiled() {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result{};
   check_cuda(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result),
              "cudaGetDriverEntryPointByVersion");
   if (found == nullptr) throw DeviceError("the driver has no cuTensorMapEncodeTiled; a newer one has");
-  const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+  return reinterpret_cast<EncodeTiled>(found);
+}
+
+/// Boxes of (rows, 64) of a bf16 matrix, swizzled.
+CUtensorMap map_of(EncodeTiled encode, const Tensor& t, int rows) {
   const cuuint64_t size[2] = {static_cast<cuuint64_t>(t.size(1)), static_cast<cuuint64_t>(t.size(0))};
   const cuuint64_t pitch[1] = {static_cast<cuuint64_t>(t.stride(0) * dtype_size(t.dtype))};
   const cuuint32_t box[2] = {64, static_cast<cuuint32_t>(rows)}, step[2] = {1, 1};
@@ -42,19 +48,12 @@ void launch(const Ctx& ctx, const GatedMaps& maps, int64_t rows, int64_t cols, i
   const int64_t band = std::clamp<int64_t>(kBandBytes / (128 * terms * 2), 8, 64);
   const GatedTiles tiles{narrow<int>(ceil_div(rows, int64_t{128})), narrow<int>(cols / Shape::kCols), narrow<int>(band),
                          narrow<int>(ceil_div(terms, int64_t{64})), narrow<int>(cols)};
-  check_cuda(cudaFuncSetAttribute(gated_product<kBackward>, cudaFuncAttributeMaxDynamicSharedMemorySize, Shape::kBytes),
-             "cudaFuncSetAttribute");
-  cudaLaunchAttribute pair{};
-  pair.id = cudaLaunchAttributeClusterDimension;
-  pair.val.clusterDim = {2, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2));
-  config.blockDim = dim3(kGatedThreads);
-  config.dynamicSmemBytes = Shape::kBytes;
-  config.stream = stream_of(ctx);
-  config.attrs = &pair;
-  config.numAttrs = 1;
-  check_cuda(cudaLaunchKernelEx(&config, gated_product<kBackward>, maps, tiles), "gated_product");
+  launch_clusters(ctx, "gated_product",
+                  {.blocks = static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2),
+                   .cluster = 2,
+                   .threads = kGatedThreads,
+                   .shared_bytes = Shape::kBytes},
+                  gated_product<kBackward>, maps, tiles);
 }
 
 }  // namespace
@@ -78,11 +77,15 @@ bool has_gated(const CudaContext& context) {
 }
 
 void gated_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
+  const EncodeTiled encode = find_encode_tiled();
   if (o.swiglu != nullptr)
-    launch<false>(ctx, {map_of(a, 64), map_of(b, 128), map_of(c, 64), map_of(*o.swiglu, 64)}, a.size(0), c.size(1) / 2,
-                  a.size(1));
+    launch<false>(ctx,
+                  {map_of(encode, a, 64), map_of(encode, b, 128), map_of(encode, c, 64), map_of(encode, *o.swiglu, 64)},
+                  a.size(0), c.size(1) / 2, a.size(1));
   else
-    launch<true>(ctx, {map_of(a, 64), map_of(b, 64), map_of(*o.before_swiglu, 64), map_of(*o.before_swiglu, 64)},
+    launch<true>(ctx,
+                 {map_of(encode, a, 64), map_of(encode, b, 64), map_of(encode, *o.before_swiglu, 64),
+                  map_of(encode, *o.before_swiglu, 64)},
                  a.size(0), c.size(1), a.size(1));
 }
 

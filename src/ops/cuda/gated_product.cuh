@@ -6,6 +6,7 @@
 // no more than two rounds of it apart.
 #pragma once
 
+#include "ops/cuda/barrier.cuh"
 #include "ops/cuda/cluster.cuh"
 #include "ops/cuda/hopper.cuh"
 #include "ops/cuda/logistic.cuh"
@@ -49,7 +50,7 @@ class GatedProduct {
   __device__ GatedProduct(const GatedMaps& maps, const GatedTiles& tiles, char* memory)
       : maps_(maps),
         tiles_(tiles),
-        stages_((hopper::shared_address(memory) + 1023) & ~1023U),  // swizzled boxes begin at multiples of 1024
+        stages_((shared_address(memory) + 1023) & ~1023U),  // swizzled boxes begin at multiples of 1024
         boxes_(stages_ + kStages * Shape::kStage),
         full_(boxes_ + 2 * Shape::kBoxes * kBox),
         empty_(full_ + kStages * 8),
@@ -61,20 +62,20 @@ class GatedProduct {
 
   __device__ void make_barriers() const {
     for (int s = 0; s < kStages; ++s) {
-      hopper::make_barrier(full_ + 8 * s, 1);
-      hopper::make_barrier(empty_ + 8 * s, 2);  // of the readers in both blocks
+      make_barrier(full_ + 8 * s, 1);
+      make_barrier(empty_ + 8 * s, 2);  // of the readers in both blocks
     }
-    for (int i = 0; i < 6; ++i) hopper::make_barrier(turn_ + 8 * i, 1);
-    hopper::publish_barriers();
+    for (int i = 0; i < 6; ++i) make_barrier(turn_ + 8 * i, 1);
+    publish_barriers();
   }
 
   __device__ void fetch_all() {
     for (int t = first_tile(); t < num_tiles(); t += num_pairs()) {
       const Tile tile = tile_of(t);
       for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
-        hopper::wait(empty_ + 8 * stage_, phase_ ^ 1);
+        wait_for_phase(empty_ + 8 * stage_, phase_ ^ 1);
         const uint32_t to = stages_ + stage_ * Shape::kStage, barrier = full_ + 8 * stage_;
-        hopper::arrive_and_expect(barrier, Shape::kStage);
+        arrive_and_expect(barrier, Shape::kStage);
         hopper::fetch(to, maps_.rows, k * 64, tile.row, barrier);
         const uint32_t half = to + (1 + 2 * rank_) * kBox;
         if constexpr (kBackward) {
@@ -103,7 +104,7 @@ class GatedProduct {
         }
         __syncwarp();
       }
-      hopper::wait(turn_ + 8 * me, round);
+      wait_for_phase(turn_ + 8 * me, round);
       round ^= 1;
       sum(d, turn_ + 8 * (me ^ 1));
       skip_stages();
@@ -149,7 +150,7 @@ class GatedProduct {
     constexpr int kStep = kBackward ? 2 * hopper::kEight : 32;  // bytes to the next 16 terms of the weight
     int last = 0;
     for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
-      hopper::wait(full_ + 8 * stage_, phase_);
+      wait_for_phase(full_ + 8 * stage_, phase_);
       const uint32_t at = stages_ + stage_ * Shape::kStage;
       const uint64_t a = hopper::along_sum(at);
       const uint64_t b = kBackward ? hopper::across_sum(at + kBox) : hopper::along_sum(at + kBox);
@@ -166,13 +167,13 @@ class GatedProduct {
       }
       last = stage_;
     }
-    if (thread_ == 0) hopper::arrive(turn_of_other);
+    if (thread_ == 0) arrive(turn_of_other);
     hopper::wait_for_products<0>();
     hopper::pin(d);
     release(last);
   }
   __device__ void release(int stage) const {
-    if (thread_ < 2) hopper::arrive_in_block(empty_ + 8 * stage, thread_);
+    if (thread_ < 2) arrive_in_block(empty_ + 8 * stage, thread_);
   }
 
   __device__ uint32_t box(int i) const { return boxes_ + ((group_ - 1) * Shape::kBoxes + i) * kBox; }
@@ -216,7 +217,7 @@ class GatedProduct {
   __device__ void load(Tile tile, int c) const {
     const uint32_t to = box(c % 2 * 2), barrier = loaded(c);
     const int col = tile.col + 64 * c;
-    hopper::arrive_and_expect(barrier, 2 * kBox);
+    arrive_and_expect(barrier, 2 * kBox);
     hopper::fetch(to, maps_.gate_up, col, tile.row, barrier);
     hopper::fetch(to + kBox, maps_.gate_up, tiles_.up + col, tile.row, barrier);
   }
@@ -228,7 +229,7 @@ class GatedProduct {
     for (int c = 0; c < 4; ++c) {
       const uint32_t at = box(c % 2 * 2);
       Words gate, up;
-      hopper::wait(loaded(c), c / 2);
+      wait_for_phase(loaded(c), c / 2);
       hopper::read_box(gate, at, thread_);
       hopper::read_box(up, at + kBox, thread_);
 #pragma unroll

@@ -1,50 +1,20 @@
-// What compute capability 9.0a (Hopper) has for matrix products, in the words of the PTX ISA: barriers in shared memory
-// ("mbarrier"), copies of boxes of a tensor that run by themselves ("cp.async.bulk.tensor"), products of a warp group
-// of 128 threads whose operands lie in shared memory ("wgmma"). Addresses are those of shared memory, in 32 bits.
+// What compute capability 9.0a (Hopper) has for matrix products, in the words of the PTX ISA: copies of boxes of a
+// tensor that run by themselves and are counted by barriers ("cp.async.bulk.tensor", barrier.cuh), products of a warp
+// group of 128 threads whose operands lie in shared memory ("wgmma"). Addresses are those of shared memory, in 32 bits.
 #pragma once
 
 #include <cuda.h>
 
 #include <cstdint>
 
+#include "ops/cuda/barrier.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda::hopper {
 
-constexpr int kSwizzled =
-    128;  // bytes of a row of a box; its 16 bytes lie at their place xor the row's last three bits
+/// Bytes of a row of a box; its 16 bytes lie at their place xor the row's last three bits.
+constexpr int kSwizzled = 128;
 constexpr int kEight = 8 * kSwizzled;
-
-__device__ inline uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
-
-__device__ inline void make_barrier(uint32_t barrier, uint32_t arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-/// What one thread has made is there for the whole cluster, once all have waited for each other.
-__device__ inline void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
-__device__ inline void arrive(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-/// At the same barrier of block `rank` of the cluster.
-__device__ inline void arrive_in_block(uint32_t barrier, uint32_t rank) {
-  asm volatile(
-      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
-      "r"(rank)
-      : "memory");
-}
-/// Arrives, and makes the phase last until `bytes` have been copied as well.
-__device__ inline void arrive_and_expect(uint32_t barrier, uint32_t bytes) {
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-}
-/// Until the phase of this parity is over. It must be the present one or the one before.
-__device__ inline void wait(uint32_t barrier, uint32_t parity) {
-  asm volatile(
-      "{\n.reg .pred over;\nAGAIN:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
-      "@over bra OVER;\nbra AGAIN;\nOVER:\n}" ::"r"(barrier),
-      "r"(parity)
-      : "memory");
-}
 
 __device__ inline uint32_t rank_in_cluster() {
   uint32_t rank = 0;

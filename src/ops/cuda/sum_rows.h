@@ -19,13 +19,13 @@ inline int64_t sum_rows_blocks(int64_t rows, int64_t cols) {
 
 void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x);
 
-/// out (C) f32 += the rows of partial (B, C) f32, both contiguous, in an order that depends on B only.
 struct RowsToAdd {
   Tensor out, partial;
 };
 constexpr int kMostAdded = 4;
 
-/// Up to kMostAdded of one shape at once; those without `out` are left out.
+/// out (C) f32 += the rows of partial (B, C) f32, both contiguous, in an order that depends on B only. Up to kMostAdded
+/// of one shape at once; those without `out` are left out.
 void add_rows(Ctx& ctx, std::initializer_list<RowsToAdd> all);
 
 }  // namespace trireme::cuda
