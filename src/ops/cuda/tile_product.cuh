@@ -1,0 +1,262 @@
+// Products of bf16, c = a . b, on compute capability 9.0a, whose tiles end in something of ours: an End takes the sums
+// while they are in registers, so that what follows a product costs no pass over memory of its own.
+//
+// A block has a warp group that fetches and two that multiply. These take tiles of 64 rows in turns: while one works at
+// the end of its tile, the tensor cores are busy with the other's sum. Two blocks, a cluster, have the same columns and
+// bring each other half of b. Who multiplies follows the ring of stages only in its turn, since a barrier's parity
+// tells no more than two rounds of it apart.
+//
+// An End (gated_ends.cuh) has
+//   Args                  what it needs beside the operands, in the kernel's arguments
+//   kAcross               whether b lies across the sum, (terms, columns), or along it, (columns, terms)
+//   kCols                 how far it is from a tile to the next along the columns
+//   kStages               of the ring of operands
+//   kBoxes, kBarriers     of 64 x 64 elements and of one arrival, that each group has for itself
+//   kBytes                of shared memory besides, for each group
+//   b_row(args, col, h)   along the sum: the first of the 128 rows of b that are half h of the tile at `col`
+//   End(args, corner), begin(tile), end(sums, tile)
+//                         in every thread that multiplies; begin comes before the sum, to ask for what the end reads.
+//                         Rows and columns that a matrix has not are in the last tiles: their sums are 0.
+// Thread 0 of a group is who puts boxes; all that it put is awaited at last.
+#pragma once
+
+#include <algorithm>
+
+#include "base/numeric.h"
+#include "ops/cuda/barrier.cuh"
+#include "ops/cuda/cluster.cuh"
+#include "ops/cuda/hopper.cuh"
+#include "ops/cuda/tensor_map.h"
+
+namespace trireme::cuda {
+
+struct ProductMaps {
+  CUtensorMap a;  // boxes of (64, 64)
+  CUtensorMap b;  // boxes of (128, 64) along the sum, (64, 64) across it
+};
+
+struct Tiles {
+  int rows = 0, cols = 0;  // tiles of both blocks together: 128 rows, End::kCols columns
+  int band = 0;            // rows of tiles walked column by column, so that both operands stay in L2
+  int steps = 0;           // of 64 terms
+};
+
+struct Tile {
+  int row, col;  // of this block
+};
+
+/// What a group has for itself at the end of a tile: addresses in shared memory.
+struct Corner {
+  uint32_t boxes, barriers, bytes;
+  int group, thread;  // for wait_in_group, and of 128
+};
+
+constexpr int kBoxBytes = 64 * hopper::kSwizzled;
+constexpr int kTileThreads = 384;
+
+/// Puts a group's 64 x 64 elements through its first box, once what was put there before has been read.
+__device__ inline void put_words(const CUtensorMap& map, int col, int row, const hopper::Words& w, const Corner& c) {
+  if (c.thread == 0) hopper::wait_for_reads();
+  hopper::wait_in_group(c.group);
+  hopper::write_box(c.boxes, w, c.thread);
+  hopper::fence_for_put();
+  hopper::wait_in_group(c.group);
+  if (c.thread == 0) hopper::put(map, col, row, c.boxes);
+}
+
+template <class End>
+struct TileShape {
+  static constexpr int kStage = 5 * kBoxBytes;  // 64 rows of a, 256 columns of b
+  static constexpr int kCorner = End::kBoxes * kBoxBytes + End::kBytes;
+  static constexpr int kBarriers = 2 * End::kStages + 2 + 2 * End::kBarriers;
+  static constexpr int kBytes = End::kStages * kStage + 2 * kCorner + kBarriers * 8 + 1024;
+  static_assert(kCorner % 1024 == 0);
+};
+
+template <class End>
+class TileProduct {
+  using Shape = TileShape<End>;
+  using Sums = hopper::Sums;
+  static constexpr int kStages = End::kStages;
+
+ public:
+  __device__ TileProduct(const ProductMaps& maps, const Tiles& tiles, const typename End::Args& args, char* memory)
+      : maps_(maps),
+        tiles_(tiles),
+        args_(args),
+        stages_((shared_address(memory) + 1023) & ~1023U),  // swizzled boxes begin at multiples of 1024
+        corners_(stages_ + kStages * Shape::kStage),
+        full_(corners_ + 2 * Shape::kCorner),
+        empty_(full_ + kStages * 8),
+        turn_(empty_ + kStages * 8),
+        rank_(static_cast<int>(hopper::rank_in_cluster())) {}
+
+  __device__ void make_barriers() const {
+    for (int s = 0; s < kStages; ++s) {
+      make_barrier(full_ + 8 * s, 1);
+      make_barrier(empty_ + 8 * s, 2);  // of the readers in both blocks
+    }
+    for (int i = 0; i < 2 + 2 * End::kBarriers; ++i) make_barrier(turn_ + 8 * i, 1);
+    publish_barriers();
+  }
+
+  __device__ void fetch_all() {
+    for (int t = first_tile(); t < num_tiles(); t += num_pairs()) {
+      const Tile tile = tile_of(t);
+      for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
+        wait_for_phase(empty_ + 8 * stage_, phase_ ^ 1);
+        const uint32_t to = stages_ + stage_ * Shape::kStage, barrier = full_ + 8 * stage_;
+        arrive_and_expect(barrier, Shape::kStage);
+        hopper::fetch(to, maps_.a, k * 64, tile.row, barrier);
+        const uint32_t half = to + (1 + 2 * rank_) * kBoxBytes;
+        if constexpr (End::kAcross) {
+          const int col = tile.col + rank_ * 128;
+          hopper::fetch_for_both(half, maps_.b, col, k * 64, barrier);
+          hopper::fetch_for_both(half + kBoxBytes, maps_.b, col + 64, k * 64, barrier);
+        } else {
+          hopper::fetch_for_both(half, maps_.b, k * 64, End::b_row(args_, tile.col, rank_), barrier);
+        }
+      }
+    }
+  }
+
+  __device__ void multiply_all() {
+    const int group = static_cast<int>(threadIdx.x) / 128, me = group - 1;
+    thread_ = static_cast<int>(threadIdx.x) % 128;
+    End end(args_, {corners_ + me * Shape::kCorner, turn_ + 16 + me * End::kBarriers * 8,
+                    corners_ + me * Shape::kCorner + End::kBoxes * kBoxBytes, group, thread_});
+    uint32_t round = me ^ 1;  // nobody has to hand the first turn to the first group
+    if (me == 1) skip_stages();
+    Sums d;
+    for (int t = first_tile() + me * num_pairs(); t < num_tiles(); t += 2 * num_pairs()) {
+      const Tile tile = tile_of(t);
+      end.begin(tile);
+      wait_for_phase(turn_ + 8 * me, round);
+      round ^= 1;
+      sum(d, turn_ + 8 * (me ^ 1));
+      skip_stages();
+      end.end(d, tile);
+    }
+    if (thread_ == 0) hopper::wait_for_puts();
+    __syncwarp();
+  }
+
+ private:
+  __device__ int num_tiles() const { return tiles_.rows * tiles_.cols; }
+  __device__ int num_pairs() const { return static_cast<int>(gridDim.x) / 2; }
+  __device__ int first_tile() const { return static_cast<int>(blockIdx.x) / 2; }
+  __device__ Tile tile_of(int t) const {
+    const int band = t / (tiles_.band * tiles_.cols), within = t - band * tiles_.band * tiles_.cols;
+    const int high = min(tiles_.band, tiles_.rows - band * tiles_.band);
+    return {(band * tiles_.band + within % high) * 128 + rank_ * 64, within / high * End::kCols};
+  }
+
+  __device__ void next_stage() {
+    if (++stage_ < kStages) return;
+    stage_ = 0;
+    phase_ ^= 1;
+  }
+  /// Past those of the other group's tile.
+  __device__ void skip_stages() {
+    stage_ += tiles_.steps % kStages;
+    phase_ ^= static_cast<uint32_t>(tiles_.steps / kStages) & 1;
+    if (stage_ < kStages) return;
+    stage_ -= kStages;
+    phase_ ^= 1;
+  }
+
+  /// The sums of a tile. Hands the turn on as soon as the last product is asked for.
+  __device__ void sum(Sums& d, uint32_t turn_of_other) {
+    constexpr int kStep = End::kAcross ? 2 * hopper::kEight : 32;  // bytes to the next 16 terms of b
+    int last = 0;
+    for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
+      wait_for_phase(full_ + 8 * stage_, phase_);
+      const uint32_t at = stages_ + stage_ * Shape::kStage;
+      const uint64_t a = hopper::along_sum(at);
+      const uint64_t b = End::kAcross ? hopper::across_sum(at + kBoxBytes) : hopper::along_sum(at + kBoxBytes);
+      hopper::pin(d);
+      hopper::begin_products();
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        hopper::multiply<End::kAcross>(d, a + ((i * 32) >> 4), b + ((i * kStep) >> 4), k > 0 || i > 0);
+      hopper::commit_products();
+      hopper::pin(d);
+      if (k > 0) {
+        hopper::wait_for_products<1>();
+        release(last);
+      }
+      last = stage_;
+    }
+    if (thread_ == 0) arrive(turn_of_other);
+    hopper::wait_for_products<0>();
+    hopper::pin(d);
+    release(last);
+  }
+  __device__ void release(int stage) const {
+    if (thread_ < 2) arrive_in_block(empty_ + 8 * stage, thread_);
+  }
+
+  const ProductMaps& maps_;
+  const Tiles& tiles_;
+  const typename End::Args& args_;
+  const uint32_t stages_, corners_, full_, empty_, turn_;
+  const int rank_;
+  int thread_ = 0, stage_ = 0;
+  uint32_t phase_ = 0;
+};
+
+/// A block a multiprocessor, two a cluster.
+template <class End>
+__global__ void __launch_bounds__(kTileThreads, 1)
+    tile_product(const __grid_constant__ ProductMaps maps, const __grid_constant__ Tiles tiles,
+                 const __grid_constant__ typename End::Args args) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  extern __shared__ char memory[];
+  TileProduct<End> product(maps, tiles, args, memory);
+  if (threadIdx.x == 0) product.make_barriers();
+  __syncwarp();
+  arrive_in_cluster();
+  wait_for_cluster();
+  if (threadIdx.x < 128) {
+    hopper::give_up_registers<40>();
+    if (threadIdx.x == 0) product.fetch_all();
+    __syncwarp();
+  } else {
+    hopper::take_registers<232>();
+    product.multiply_all();
+  }
+  arrive_in_cluster();  // no block ends while another may still arrive at its barriers
+  wait_for_cluster();
+#endif
+}
+
+/// Whether this GPU and this build have the kernel.
+template <class End>
+bool has_tile_product(const CudaContext& context) {
+  if (context.capability_major() != 9 || context.max_shared_bytes() < TileShape<End>::kBytes) return false;
+  constexpr int kRegistersOfNothing = 64;  // a build without code for 9.0a has an empty kernel
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaFuncGetAttributes(&attributes, tile_product<End>), "cudaFuncGetAttributes");
+  return attributes.numRegs > kRegistersOfNothing;
+}
+
+/// c = a . b, ended by End: a (M, K); b (N, K), or (K, N) across the sum; `cols` that tiles walk over. Both have boxes
+/// (has_boxes). Asynchronous; DeviceError naming `op` where the launch is refused.
+template <class End>
+void launch_tiles(const Ctx& ctx, const char* op, const Tensor& a, const Tensor& b, int64_t cols,
+                  const typename End::Args& args) {
+  constexpr int64_t kBandBytes = int64_t{12} << 20;  // of a that stay in L2: a quarter of an H200's
+  const int64_t rows = a.size(0), terms = a.size(1);
+  const int64_t band = std::clamp<int64_t>(kBandBytes / (128 * terms * 2), 8, 64);
+  const Tiles tiles{narrow<int>(ceil_div(rows, int64_t{128})), narrow<int>(ceil_div(cols, int64_t{End::kCols})),
+                    narrow<int>(band), narrow<int>(ceil_div(terms, int64_t{64}))};
+  const ProductMaps maps{map_of(a, 64), map_of(b, End::kAcross ? 64 : 128)};
+  launch_clusters(ctx, op,
+                  {.blocks = static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2),
+                   .cluster = 2,
+                   .threads = kTileThreads,
+                   .shared_bytes = TileShape<End>::kBytes},
+                  tile_product<End>, maps, tiles, args);
+}
+
+}  // namespace trireme::cuda
