@@ -2,15 +2,11 @@
 
 #include <algorithm>
 
-#include "base/numeric.h"
+#include "ops/linear_cross_entropy.h"
 #include "ops/loss.h"
 #include "ops/matmul.h"
 
 namespace trireme {
-namespace {
-constexpr int64_t kRowAlignment =
-    64;  // elements: rows of logits begin where products want them, whatever the vocabulary
-}  // namespace
 
 Head::Head(const ParamBuilder& params, const HeadConfig& c, const LayerGroups& groups)
     : config_(c),
@@ -38,17 +34,25 @@ void Head::chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, c
   const ArenaScope scope(*ctx.temp);
   const int64_t n = x.size(0), col_begin = weight_.local_boxes[0].row;
   const Tensor targets = batch.targets.slice(0, begin, begin + n), weights = batch.weights.slice(0, begin, begin + n);
-  const int64_t columns = weight_.local_shape[0];
-  const Tensor logits = ctx.temp->take(x.dtype, {n, round_up(columns, kRowAlignment)}).slice(1, 0, columns);
-  matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
-
   const float scale = static_cast<float>(ctx.loss_scale / batch.total_weight);
   if (groups_.tp().size() == 1 && dx.defined()) {
     const Tensor loss = ctx.temp->take(DType::f32, {n});
-    cross_entropy(ctx, loss, logits, targets, weights, scale);
-    backward(ctx, dx, logits, x);
+    LinearCrossEntropy all{.loss = loss,
+                           .dx = dx,
+                           .x = x,
+                           .weight = weight_.value,
+                           .targets = targets,
+                           .weights = weights,
+                           .scale = scale};
+    if (weight_.grad.defined()) {
+      all.dweight = weight_.grad;
+      all.accumulate = weight_.adds_to_grad();
+    }
+    linear_cross_entropy(ctx, all);
     return weighted_sum(ctx, sum, weights, loss);
   }
+  const Tensor logits = take_logits(ctx, x.dtype, n, weight_.local_shape[0]);
+  matmul(ctx, logits, x, weight_.value, {.transpose_b = true});
   Tensor row_max = ctx.temp->take(DType::f32, {n});
   const Tensor sums = ctx.temp->take(DType::f32, {2, n});  // sums of exponentials, target logits: reduced as one
   const Tensor row_sum = sums.slice(0, 0, 1).reshape({n}), target_logit = sums.slice(0, 1, 2).reshape({n});
@@ -67,13 +71,9 @@ void Head::chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, c
   if (!dx.defined()) return;
 
   cross_entropy_backward(ctx, logits, lse, targets, weights, scale, col_begin);
-  backward(ctx, dx, logits, x);
-}
-
-void Head::backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const {
   if (weight_.grad.defined())
-    matmul(ctx, weight_.grad, dlogits, x, {.transpose_a = true, .accumulate = weight_.adds_to_grad()});
-  matmul(ctx, dx, dlogits, weight_.value);
+    matmul(ctx, weight_.grad, logits, x, {.transpose_a = true, .accumulate = weight_.adds_to_grad()});
+  matmul(ctx, dx, logits, weight_.value);
 }
 
 void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {

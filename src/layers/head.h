@@ -28,7 +28,6 @@ class Head {
   void logits(Ctx& ctx, Tensor out, const Tensor& x) const;
 
  private:
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dlogits, const Tensor& x) const;
   void chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;
   HeadConfig config_;
   LayerGroups groups_;

@@ -8,6 +8,7 @@
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/float8.h"
 #include "ops/cuda/gated_product.h"
+#include "ops/cuda/linear_cross_entropy.h"
 #include "ops/cuda/loss.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/norm.h"
@@ -59,6 +60,10 @@ void cross_entropy_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, c
 }
 void cross_entropy(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, float) { fail(); }
 void weighted_sum(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
+
+bool has_linear_cross_entropy(const CudaContext&, const LinearCrossEntropy&) { fail(); }
+void linear_cross_entropy(Ctx&, const LinearCrossEntropy&, const CrossEntropyParts&) { fail(); }
+void scale_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void matmul(Ctx&, const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&, const Tensor&) { fail(); }
 bool fits_gated(const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&) { return false; }

@@ -17,6 +17,8 @@
 //   End(args, corner), begin(tile), end(sums, tile)
 //                         in every thread that multiplies; begin comes before the sum, to ask for what the end reads.
 //                         Rows and columns that a matrix has not are in the last tiles: their sums are 0.
+// and may have
+//   is_idle(args)         whether there is nothing to do after all, which only the GPU knows
 // Thread 0 of a group is who puts boxes; all that it put is awaited at last.
 #pragma once
 
@@ -211,6 +213,9 @@ __global__ void __launch_bounds__(kTileThreads, 1)
     tile_product(const __grid_constant__ ProductMaps maps, const __grid_constant__ Tiles tiles,
                  const __grid_constant__ typename End::Args args) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  if constexpr (requires { End::is_idle(args); }) {
+    if (End::is_idle(args)) return;
+  }
   extern __shared__ char memory[];
   TileProduct<End> product(maps, tiles, args, memory);
   if (threadIdx.x == 0) product.make_barriers();
