@@ -28,13 +28,19 @@ struct ElementPositions {
 };
 
 /// The chance in rounding an element: with key RandomKey::of(seed, name_hash of the parameter, update) the element at
-/// position i takes two words of the Philox block draw(0, i / 2), the first two where i is even.
+/// position i takes word i % 4 of the Philox block draw(0, i / 4). Of its 32 bits each number has 16 that are uniform
+/// and, in pairs, independent of another's: no mean or correlation of two shows that the third is their sum without
+/// carry.
 struct RoundingBits {
-  uint32_t first, second;
+  uint32_t word;
 
-  constexpr uint32_t param() const { return first & 0xFFFF; }                 // 16 bits
-  constexpr uint32_t m() const { return second & 0xFFFFF; }                   // 20 bits
-  constexpr uint32_t v() const { return (first >> 16) << 3 | second >> 29; }  // 19 bits
+  static constexpr RoundingBits of(const Philox4& block, int64_t position) {
+    const bool odd = position % 2 != 0;
+    return {position % 4 < 2 ? (odd ? block[1] : block[0]) : (odd ? block[3] : block[2])};
+  }
+  constexpr uint32_t param() const { return word >> 16; }
+  constexpr uint32_t m() const { return word & 0xFFFF; }
+  constexpr uint32_t v() const { return param() ^ m(); }
 };
 
 // f32 as the nearest bf16 and 16 bits more. Ties round away from zero: with ties to even, an even bf16 would stand for
@@ -69,6 +75,7 @@ struct StepCode {
     return code == 0 ? 0.0F : std::bit_cast<float>(0x3F800000 - ((top - code) << shift));
   }
   /// One of the two codes beside x. `random`: `shift` bits, so that the mean of many is x; or half(), for the nearest.
+  /// Of chance() the mean is the nearest to x of 2^16 between the codes.
   constexpr uint32_t encode(float x, uint32_t random) const {
     const uint32_t bits = std::bit_cast<uint32_t>(x), least = least_bits();
     if (bits < least)
@@ -77,6 +84,8 @@ struct StepCode {
     return code < top ? code : top;
   }
   constexpr uint32_t half() const { return uint32_t{1} << (shift - 1); }
+  /// From 16 bits.
+  constexpr uint32_t chance(uint32_t random) const { return (2 * random + 1) << (shift - 17); }
 };
 
 // 16 octaves, by eighths and by sixteenths. Functions: a GPU has no constants with members.

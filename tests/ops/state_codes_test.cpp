@@ -48,6 +48,39 @@ TEST(StochasticBf16, HasTheMeanOfWhatItRounds) {
   EXPECT_TRUE(std::isnan(to_float(stochastic_bf16(NAN, 65535))));
 }
 
+/// Sum over bins of (count - mean)^2 / mean, in deviations from what chance gives.
+double excess(const std::vector<int64_t>& counts) {
+  double mean = 0, sum = 0;
+  for (const int64_t c : counts) mean += static_cast<double>(c) / static_cast<double>(counts.size());
+  for (const int64_t c : counts) sum += std::pow(static_cast<double>(c) - mean, 2) / mean;
+  const auto freedom = static_cast<double>(counts.size() - 1);
+  return (sum - freedom) / std::sqrt(2 * freedom);
+}
+
+TEST(RoundingBits, AreThreeUniformNumbersOfWhichNoTwoTellOfEachOther) {
+  const RandomKey key = RandomKey::of(5, 6, 7);
+  constexpr int64_t kDraws = 1 << 19;
+  std::vector<int64_t> high[3], low[3], high_pairs[3], low_pairs[3];
+  for (auto* all : {&high, &low, &high_pairs, &low_pairs})
+    for (auto& counts : *all) counts.resize(256);
+  double products[3] = {};
+  for (int64_t i = 0; i < kDraws; ++i) {
+    const RoundingBits bits = RoundingBits::of(key.draw(0, static_cast<uint64_t>(i / 4)), i);
+    const uint32_t numbers[] = {bits.param(), bits.m(), bits.v()};
+    for (size_t k = 0; k < 3; ++k) {
+      const uint32_t a = numbers[k], b = numbers[(k + 1) % 3];
+      ASSERT_LT(a, 65536U);
+      ++high[k][a >> 8], ++low[k][a & 0xFF];
+      ++high_pairs[k][a >> 12 << 4 | b >> 12], ++low_pairs[k][(a & 0xF) << 4 | (b & 0xF)];
+      products[k] += (a / 65536.0 - 0.5) * (b / 65536.0 - 0.5) * 12;
+    }
+  }
+  for (size_t k = 0; k < 3; ++k) {
+    for (auto* all : {&high, &low, &high_pairs, &low_pairs}) EXPECT_LT(std::fabs(excess((*all)[k])), 6) << k;
+    EXPECT_LT(std::fabs(products[k]) / std::sqrt(static_cast<double>(kDraws)), 6) << "correlation " << k;
+  }
+}
+
 TEST(StepCode, HasTheMeanOfWhatItRounds) {
   for (const StepCode& code : {moment_steps(), root_steps()}) {
     const uint32_t all = uint32_t{1} << code.shift;
@@ -56,6 +89,13 @@ TEST(StepCode, HasTheMeanOfWhatItRounds) {
       for (uint32_t random = 0; random < all; ++random) sum += static_cast<double>(code.decode(code.encode(x, random)));
       // Exact where steps are those of the float, else to one of the possible random numbers.
       EXPECT_NEAR(sum / all, static_cast<double>(x), x < 1.7e-5F ? 2e-5 / all : 1e-15) << x;
+    }
+    for (const float x : {0.999F, 0.3F, 3e-3F, 1e-5F, 3e-7F}) {
+      double sum = 0;
+      for (uint32_t random = 0; random < 65536; ++random)
+        sum += static_cast<double>(code.decode(code.encode(x, code.chance(random))));
+      const double step = x < 1.7e-5F ? 2e-5 : 0x1p-3 * static_cast<double>(x);
+      EXPECT_NEAR(sum / 65536, static_cast<double>(x), step * 0x1p-17) << x;
     }
     EXPECT_EQ(code.encode(1.0F, all - 1), code.top);
     EXPECT_EQ(code.decode(code.top), 1.0F);

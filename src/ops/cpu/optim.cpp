@@ -63,15 +63,16 @@ struct Chunk {
 
 /// The random bits of the chunk's elements.
 HWY_INLINE void draw(const Chunk& c, RoundingBits* bits) {
-  alignas(64) uint32_t words[2 * kChunk + 2 + kPhiloxMargin];
+  alignas(64) uint32_t words[kChunk + kPhiloxMargin];
   const ElementPositions& positions = c.slice.positions;
   for (int64_t i = 0; i < c.n;) {  // runs of elements that lie one after the other
     const int64_t left =
         positions.width == 0 ? c.n - i : positions.width - (positions.column + c.at + i) % positions.width;
     const int64_t count = std::min(left, c.n - i);
     const auto first = static_cast<uint64_t>(positions.of(c.at + i));
-    draw_words(c.slice.key, 0, first / 2, 2 * (count + 1), words);
-    std::memcpy(bits + i, words + 2 * (first % 2), static_cast<size_t>(count) * sizeof(RoundingBits));
+    const auto skipped = static_cast<int64_t>(first % 4);
+    draw_words(c.slice.key, 0, first / 4, skipped + count, words);
+    std::memcpy(bits + i, words + skipped, static_cast<size_t>(count) * sizeof(RoundingBits));
     i += count;
   }
 }
@@ -125,10 +126,9 @@ template <bool kRoot>
 HWY_INLINE void store_moment(const Chunk& c, const Tensor& t, const Tensor& scales, float* value,
                              const RoundingBits* bits) {
   if (t.dtype == DType::f32) return;
-  const auto chance = [bits](int64_t i) { return kRoot ? bits[i].v() : bits[i].m(); };
   if (t.dtype == DType::bf16) {
     bf16_t* to = t.as<bf16_t>() + c.at;
-    for (int64_t i = 0; i < c.n; ++i) to[i] = stochastic_bf16(value[i], chance(i) & 0xFFFF);
+    for (int64_t i = 0; i < c.n; ++i) to[i] = stochastic_bf16(value[i], kRoot ? bits[i].v() : bits[i].m());
     return;
   }
   for (int64_t begin = 0; begin < c.n; begin += kCodeBlock) {
@@ -141,8 +141,8 @@ HWY_INLINE void store_moment(const Chunk& c, const Tensor& t, const Tensor& scal
     const float scale = block_scale(largest, kRoot ? kLeastRoot : kLeastMoment);
     scales.f32()[(c.at + begin) / kCodeBlock] = scale;
     for (int64_t i = begin; i < end; ++i)
-      t.as<uint8_t>()[c.at + i] =
-          kRoot ? encode_root(value[i], scale, chance(i)) : encode_moment(value[i], scale, chance(i));
+      t.as<uint8_t>()[c.at + i] = kRoot ? encode_root(value[i], scale, root_steps().chance(bits[i].v()))
+                                        : encode_moment(value[i], scale, moment_steps().chance(bits[i].m()));
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/numeric.h"
 #include "ops/cuda/launch.cuh"
+#include "ops/cuda/philox.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
@@ -19,7 +20,8 @@ constexpr int kLanes = 32;
 constexpr int kAtOnce = 2;  // packs a thread
 constexpr int kPack = 4;
 constexpr int kWarpElements = kLanes * kAtOnce * kPack;
-constexpr int64_t kBlockElements = kThreads * kAtOnce * kPack;
+constexpr int64_t kRoundElements = kThreads * kAtOnce * kPack;
+constexpr int64_t kBlockElements = 4 * kRoundElements;
 constexpr int kMaxSlices = 32;  // arguments may take 4 KiB
 static_assert(kWarpElements == kCodeBlock);
 
@@ -38,7 +40,7 @@ struct Slice {
   float decay;
   int32_t first_block;
   bool packs;  // everything lies at addresses that packs need
-  bool plain;  // and there are whole packs only, of elements at even positions that lie one after the other
+  bool plain;  // and there are whole packs only, of elements at positions, from one of four on, that follow each other
 };
 
 struct AdamW {
@@ -46,18 +48,51 @@ struct AdamW {
   int count;
   float beta1, one_minus_beta1, beta2, one_minus_beta2, step, inverse_root2, eps;
   const float* factor;  // null: 1
+  bool quick;           // quick_change() may be asked
 };
 static_assert(sizeof(AdamW) <= 4096);
 
 /// What a thread has of a slice: kAtOnce packs.
 using Values = float[kAtOnce][kPack];
 
+/// Element j of a pack: f32, or the bits of 8 or 16.
 template <class E>
-struct alignas(sizeof(E) * kPack) Four {
-  E e[kPack];
-};
+__device__ E element(const Pack<E, kPack>& pack, int j) {
+  constexpr int kSize = static_cast<int>(sizeof(E));
+  const uint32_t word = pack.words[j * kSize / 4];
+  if constexpr (std::is_same_v<E, float>)
+    return __uint_as_float(word);
+  else
+    return static_cast<E>(word >> j * kSize % 4 * 8);
+}
 
-/// Where a thread's packs lie, and how many of a pack's elements are there: all or none of a plain slice's.
+template <class E>
+__device__ Pack<E, kPack> packed(const E (&elements)[kPack]) {
+  constexpr int kSize = static_cast<int>(sizeof(E));
+  Pack<E, kPack> pack{};
+#pragma unroll
+  for (int j = 0; j < kPack; ++j) {
+    if constexpr (std::is_same_v<E, float>)
+      pack.words[j] = __float_as_uint(elements[j]);
+    else
+      pack.words[j * kSize / 4] |= uint32_t{elements[j]} << j * kSize % 4 * 8;
+  }
+  return pack;
+}
+
+/// By one instruction: a plain assignment is taken apart.
+template <class E>
+__device__ void store_pack(E* to, const Pack<E, kPack>& pack) {
+  const auto& w = pack.words;
+  if constexpr (sizeof(pack) == 16)
+    __stwb(reinterpret_cast<uint4*>(to), make_uint4(w[0], w[1], w[2], w[3]));
+  else if constexpr (sizeof(pack) == 8)
+    __stwb(reinterpret_cast<uint2*>(to), make_uint2(w[0], w[1]));
+  else
+    __stwb(reinterpret_cast<uint32_t*>(to), w[0]);
+}
+
+/// Where a thread's packs lie, and how many of a pack's elements are there: all of a plain slice's.
 template <bool kPlain>
 struct Place {
   int64_t begin;  // of the warp's elements
@@ -67,7 +102,7 @@ struct Place {
   __device__ int64_t at(int u) const {
     return begin + u * kLanes * kPack + static_cast<int>(threadIdx.x) % kLanes * kPack;
   }
-  __device__ bool whole(int u) const { return kPlain ? at(u) < n : packs && at(u) + kPack <= n; }
+  __device__ bool whole(int u) const { return kPlain || (packs && at(u) + kPack <= n); }
 };
 
 template <class E, bool kPlain>
@@ -75,10 +110,10 @@ __device__ void load(const Place<kPlain>& place, const void* from, E (&to)[kAtOn
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u) {
     const E* p = static_cast<const E*>(from) + place.at(u);
-    if (kPlain || place.whole(u)) {
-      const Four<E> four = place.whole(u) ? *reinterpret_cast<const Four<E>*>(p) : Four<E>();
+    if (place.whole(u)) {
+      const auto four = *reinterpret_cast<const Pack<E, kPack>*>(p);
 #pragma unroll
-      for (int j = 0; j < kPack; ++j) to[u][j] = four.e[j];
+      for (int j = 0; j < kPack; ++j) to[u][j] = element(four, j);
     } else {
 #pragma unroll
       for (int j = 0; j < kPack; ++j) to[u][j] = place.at(u) + j < place.n ? p[j] : E();
@@ -92,14 +127,28 @@ __device__ void store(const Place<kPlain>& place, void* to, const E (&from)[kAtO
   for (int u = 0; u < kAtOnce; ++u) {
     E* p = static_cast<E*>(to) + place.at(u);
     if (place.whole(u)) {
-      Four<E> four;
-#pragma unroll
-      for (int j = 0; j < kPack; ++j) four.e[j] = from[u][j];
-      *reinterpret_cast<Four<E>*>(p) = four;
-    } else if constexpr (!kPlain) {
+      store_pack(p, packed(from[u]));
+    } else {
 #pragma unroll
       for (int j = 0; j < kPack; ++j)
         if (place.at(u) + j < place.n) p[j] = from[u][j];
+    }
+  }
+}
+
+/// The upper halves of words.
+template <bool kPlain>
+__device__ void store_upper(const Place<kPlain>& place, void* to, const uint32_t (&from)[kAtOnce][kPack]) {
+#pragma unroll
+  for (int u = 0; u < kAtOnce; ++u) {
+    auto* p = static_cast<uint16_t*>(to) + place.at(u);
+    const auto& w = from[u];
+    if (place.whole(u)) {
+      store_pack(p, Pack<uint16_t, kPack>{{__byte_perm(w[0], w[1], 0x7632), __byte_perm(w[2], w[3], 0x7632)}});
+    } else {
+#pragma unroll
+      for (int j = 0; j < kPack; ++j)
+        if (place.at(u) + j < place.n) p[j] = static_cast<uint16_t>(w[j] >> 16);
     }
   }
 }
@@ -113,36 +162,73 @@ __device__ void each(const A (&from)[kAtOnce][kPack], B (&to)[kAtOnce][kPack], F
     for (int j = 0; j < kPack; ++j) to[u][j] = f(from[u][j], u, j);
 }
 
-__device__ void update(const AdamW& a, float decay, float factor, float& master, float& m, float& v, float grad) {
+__device__ void update_moments(const AdamW& a, float factor, float& m, float& v, float grad) {
   const float g = grad * factor;
   m = __fmaf_rn(m, a.beta1, __fmul_rn(g, a.one_minus_beta1));
   v = __fmaf_rn(v, a.beta2, __fmul_rn(__fmul_rn(g, g), a.one_minus_beta2));
+}
+
+/// m * step / (root of v * inverse_root2 + eps), each operation rounded to nearest.
+__device__ float change_of(const AdamW& a, float m, float v) {
   const float denominator = __fmaf_rn(__fsqrt_rn(v), a.inverse_root2, a.eps);
-  master = __fmaf_rn(master, decay, -__fdiv_rn(__fmul_rn(m, a.step), denominator));
+  return __fdiv_rn(__fmul_rn(m, a.step), denominator);
+}
+
+/// The same of numbers far from overflow and underflow, for which false is returned: then the instructions by which the
+/// compiler makes a root and a quotient need not be guarded one by one.
+__device__ bool quick_change(const AdamW& a, float m, float v, float& change) {
+  float inverse_root, inverse;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse_root) : "f"(v));
+  const float near_root = v * inverse_root;
+  const float root = __fmaf_rn(__fmaf_rn(-near_root, near_root, v), inverse_root * 0.5F, near_root);
+  const float denominator = __fmaf_rn(root, a.inverse_root2, a.eps), x = __fmul_rn(m, a.step);
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(denominator));
+  inverse = __fmaf_rn(inverse, __fmaf_rn(-denominator, inverse, 1.0F), inverse);
+  const float near = x * inverse;
+  change = __fmaf_rn(inverse, __fmaf_rn(-denominator, near, x), near);
+  return (v >= 0x1p-100F) & (v <= 0x1p60F) & (fabsf(x) >= 0x1p-70F) & (fabsf(x) <= 0x1p60F);
+}
+
+/// Makes of every NaN one that has nothing in its lower half, so that chance leaves it a NaN.
+__device__ void settle_nan(Values& value) {
+  each(value, value,
+       [](float x, int, int) { return isnan(x) ? __uint_as_float((__float_as_uint(x) | 0x400000) & 0xFFFF0000) : x; });
+}
+
+/// Values and moments, settled where chance will round them.
+template <bool kValues, bool kMoments>
+__device__ void update(const AdamW& a, float decay, float factor, Values& value, Values& m, Values& v,
+                       const Values& grad) {
+  Values change;
+  bool quick = a.quick;
+#pragma unroll
+  for (int u = 0; u < kAtOnce; ++u)
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) {
+      update_moments(a, factor, m[u][j], v[u][j], grad[u][j]);
+      quick &= quick_change(a, m[u][j], v[u][j], change[u][j]) & !isnan(value[u][j]);
+    }
+  const auto apply = [&] {
+    each(change, value, [&](float x, int u, int j) { return __fmaf_rn(value[u][j], decay, -x); });
+  };
+  if (quick) return apply();  // numbers all
+  each(m, change, [&](float x, int u, int j) { return change_of(a, x, v[u][j]); });
+  apply();
+  if constexpr (kValues) settle_nan(value);
+  if constexpr (kMoments) settle_nan(m), settle_nan(v);
 }
 
 template <bool kPlain>
 __device__ void draw(const Slice& s, const Place<kPlain>& place, RoundingBits (&bits)[kAtOnce][kPack]) {
-  Philox4 words{};
-  if constexpr (kPlain) {
+  Philox4 block{};
 #pragma unroll
-    for (int u = 0; u < kAtOnce; ++u)
+  for (int u = 0; u < kAtOnce; ++u) {
+    int64_t have = -1;
 #pragma unroll
-      for (int j = 0; j < kPack; j += 2) {
-        words = s.key.draw(0, static_cast<uint64_t>(s.positions.first + place.at(u) + j) / 2);
-        bits[u][j] = {words[0], words[1]};
-        bits[u][j + 1] = {words[2], words[3]};
-      }
-  } else {
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      int64_t have = -1;
-#pragma unroll
-      for (int j = 0; j < kPack; ++j) {
-        const int64_t position = s.positions.of(place.at(u) + j);
-        if (position / 2 != have) words = s.key.draw(0, static_cast<uint64_t>(have = position / 2));
-        bits[u][j] = position % 2 == 0 ? RoundingBits{words[0], words[1]} : RoundingBits{words[2], words[3]};
-      }
+    for (int j = 0; j < kPack; ++j) {
+      const int64_t position = kPlain ? s.positions.first + place.at(u) + j : s.positions.of(place.at(u) + j);
+      if (kPlain ? j == 0 : position / 4 != have) block = draw_block(s.key, static_cast<uint64_t>(have = position / 4));
+      bits[u][j] = kPlain ? RoundingBits{block[static_cast<size_t>(j)]} : RoundingBits::of(block, position);
     }
   }
 }
@@ -180,21 +266,24 @@ __device__ void store_value(const Slice& s, const Place<kPlain>& place, const Va
     store(place, s.master, value);
     if (s.param == nullptr) return;
   }
-  if constexpr (std::is_same_v<T, Bf16>) {
+  if constexpr (keep == Keep::by_chance) {
+    uint32_t sums[kAtOnce][kPack];
+    each(value, sums, [&](float x, int u, int j) { return __float_as_uint(x) + bits[u][j].param(); });
+    store_upper(place, s.param, sums);
+  } else if constexpr (std::is_same_v<T, Bf16>) {
     uint16_t halves[kAtOnce][kPack];
-    if constexpr (keep == Keep::by_chance)
-      each(value, halves, [&](float x, int u, int j) { return stochastic_bf16(x, bits[u][j].param()).bits; });
-    else
-      each(value, halves, [](float x, int, int) { return high_half(x).bits; });
+    each(value, halves, [](float x, int, int) { return high_half(x).bits; });
     store(place, s.param, halves);
     if constexpr (keep == Keep::joined) {
       each(value, halves, [](float x, int, int) { return low_half(x); });
       store(place, s.master, halves);
     }
+  } else if constexpr (std::is_same_v<T, F16>) {
+    uint16_t halves[kAtOnce][kPack];
+    each(value, halves, [](float x, int, int) { return __half_as_ushort(from_f32<F16>(x)); });
+    store(place, s.param, halves);
   } else {
-    T rounded[kAtOnce][kPack];
-    each(value, rounded, [](float x, int, int) { return from_f32<T>(x); });
-    store(place, s.param, rounded);
+    store(place, s.param, value);
   }
 }
 
@@ -232,43 +321,29 @@ __device__ void store_moments(const Place<kPlain>& place, void* to, float* scale
                               const RoundingBits (&bits)[kAtOnce][kPack]) {
   if constexpr (std::is_same_v<S, float>) {
     store(place, to, value);
+  } else if constexpr (std::is_same_v<S, uint16_t>) {
+    uint32_t sums[kAtOnce][kPack];
+    each(value, sums,
+         [&](float x, int u, int j) { return __float_as_uint(x) + (kRoot ? bits[u][j].v() : bits[u][j].m()); });
+    store_upper(place, to, sums);
   } else {
-    S raw[kAtOnce][kPack];
-    if constexpr (std::is_same_v<S, uint16_t>) {
-      each(value, raw, [&](float x, int u, int j) {
-        return stochastic_bf16(x, (kRoot ? bits[u][j].v() : bits[u][j].m()) & 0xFFFF).bits;
-      });
-    } else {
-      if constexpr (kRoot) each(value, value, [](float x, int, int) { return __fsqrt_rn(x); });
-      const float scale = block_scale(largest_of_warp(value), kRoot ? kLeastRoot : kLeastMoment);
-      if (threadIdx.x % kLanes == 0) scales[place.begin / kCodeBlock] = scale;
-      each(value, raw, [&](float x, int u, int j) {
-        return kRoot ? encode_root(x, scale, bits[u][j].v()) : encode_moment(x, scale, bits[u][j].m());
-      });
-    }
-    store(place, to, raw);
+    uint8_t codes[kAtOnce][kPack];
+    if constexpr (kRoot) each(value, value, [](float x, int, int) { return __fsqrt_rn(x); });
+    const float scale = block_scale(largest_of_warp(value), kRoot ? kLeastRoot : kLeastMoment);
+    if (threadIdx.x % kLanes == 0) scales[place.begin / kCodeBlock] = scale;
+    each(value, codes, [&](float x, int u, int j) {
+      return kRoot ? encode_root(x, scale, root_steps().chance(bits[u][j].v()))
+                   : encode_moment(x, scale, moment_steps().chance(bits[u][j].m()));
+    });
+    store(place, to, codes);
   }
 }
 
-/// T: of the parameter; S: of m and v, bf16 as its bits.
+/// A warp's elements from `begin` on, at least one of which is there. T: of the parameter; S: of m and v, bf16 as its
+/// bits.
 template <class T, Keep keep, class S, bool kPlain>
-__global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) == 2 ? 4 : 1)
-    adamw_kernel(const __grid_constant__ AdamW a) {
-  int low = 0, high = a.count - 1;  // the last slice that begins at or before this block
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (a.slices[middle].first_block <= static_cast<int>(blockIdx.x))
-      low = middle;
-    else
-      high = middle - 1;
-  }
-  const Slice& s = a.slices[low];
-  const int64_t begin = (static_cast<int>(blockIdx.x) - s.first_block) * kBlockElements +
-                        static_cast<int>(threadIdx.x) / kLanes * kWarpElements;
-  const float factor = a.factor == nullptr ? 1.0F : *a.factor;
-  if (begin >= s.n || isnan(factor)) return;  // the whole warp
+__device__ void update_at(const AdamW& a, const Slice& s, int64_t begin, float factor) {
   const Place<kPlain> place{begin, s.n, s.packs};
-
   Stored<keep> stored;
   S raw_m[kAtOnce][kPack], raw_v[kAtOnce][kPack];
   Values value, m, v, grad;
@@ -287,13 +362,32 @@ __global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) == 2 ? 4 : 1)
   stored.decode(value);
   decode_moments<S, false>(raw_m, m_scale, m);
   decode_moments<S, true>(raw_v, v_scale, v);
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u)
-#pragma unroll
-    for (int j = 0; j < kPack; ++j) update(a, s.decay, factor, value[u][j], m[u][j], v[u][j], grad[u][j]);
+  update<keep == Keep::by_chance, std::is_same_v<S, uint16_t>>(a, s.decay, factor, value, m, v, grad);
   store_value<T, keep>(s, place, value, bits);
   store_moments<S, false>(place, s.m, s.m_scales, m, bits);
   store_moments<S, true>(place, s.v, s.v_scales, v, bits);
+}
+
+template <class T, Keep keep, class S, bool kPlain>
+__global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) > 1 ? 4 : 1)
+    adamw_kernel(const __grid_constant__ AdamW a) {
+  int low = 0, high = a.count - 1;  // the last slice that begins at or before this block
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (a.slices[middle].first_block <= static_cast<int>(blockIdx.x))
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  const Slice& s = a.slices[low];
+  const float factor = a.factor == nullptr ? 1.0F : *a.factor;
+  if (isnan(factor)) return;
+  const int64_t first = (static_cast<int>(blockIdx.x) - s.first_block) * kBlockElements;
+  const int64_t end = min(first + kBlockElements, s.n);
+#pragma unroll 1
+  for (int64_t begin = first + static_cast<int>(threadIdx.x) / kLanes * kWarpElements; begin < end;
+       begin += kRoundElements)
+    update_at<T, keep, S, kPlain>(a, s, begin, factor);
 }
 
 bool aligned(const Tensor& t) {
@@ -311,25 +405,27 @@ AdamW coefficients(const AdamWArgs& args) {
           .step = static_cast<float>(static_cast<double>(args.lr) / static_cast<double>(args.bias_correction1)),
           .inverse_root2 = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.bias_correction2))),
           .eps = args.eps,
-          .factor = args.factor.defined() ? args.factor.f32() : nullptr};
+          .factor = args.factor.defined() ? args.factor.f32() : nullptr,
+          .quick = args.bias_correction2 >= 0x1p-20F && args.eps >= 0 && args.eps <= 1};
 }
 
 Slice device_slice(const AdamWSlice& s, const AdamWArgs& args) {
   const bool packs = aligned(s.master) && aligned(s.m) && aligned(s.v) && aligned(s.grad) && aligned(s.param);
-  return {.master = s.master.data,
-          .param = s.param.data,
-          .m = s.m.data,
-          .v = s.v.data,
-          .m_scales = static_cast<float*>(s.m_scales.data),
-          .v_scales = static_cast<float*>(s.v_scales.data),
-          .grad = s.grad.f32(),
-          .n = s.grad.numel(),
-          .key = s.key,
-          .positions = s.positions,
-          .decay = static_cast<float>(1.0 - static_cast<double>(args.lr) * static_cast<double>(s.weight_decay)),
-          .first_block = 0,
-          .packs = packs,
-          .plain = packs && s.grad.numel() % kPack == 0 && s.positions.width == 0 && s.positions.first % 2 == 0};
+  return {
+      .master = s.master.data,
+      .param = s.param.data,
+      .m = s.m.data,
+      .v = s.v.data,
+      .m_scales = static_cast<float*>(s.m_scales.data),
+      .v_scales = static_cast<float*>(s.v_scales.data),
+      .grad = s.grad.f32(),
+      .n = s.grad.numel(),
+      .key = s.key,
+      .positions = s.positions,
+      .decay = static_cast<float>(1.0 - static_cast<double>(args.lr) * static_cast<double>(s.weight_decay)),
+      .first_block = 0,
+      .packs = packs,
+      .plain = packs && s.grad.numel() % kWarpElements == 0 && s.positions.width == 0 && s.positions.first % 4 == 0};
 }
 
 template <class T, Keep keep>
