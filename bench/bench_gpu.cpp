@@ -23,7 +23,7 @@ constexpr double kPeakFlops = 989.5e12;  // bf16, dense, by the datasheet of H10
 
 struct BenchOptions {
   std::string model = "gpt2-124m", dtype = "bfloat16", out, commit = "unknown", command;
-  std::string master = "float32", moments = "float32", recompute = "none", linear = "same";
+  std::string master = "float32", moments = "float32", recompute = "none", linear = "same", grads = "float32";
   std::string python, peer = "bench/peers/torch_gpu_train.py", mode = "compile";
   int64_t vocab = 0, micro_batch = 64, length = 1024, micro_batches = 1, steps = 20, warmup = 5;
   bool profile = false, deterministic = false, untied = false;
@@ -48,6 +48,7 @@ EngineConfig engine_config(const BenchOptions& o) {
   c.precision.param_dtype = dtype_from_name(o.dtype);
   c.precision.master = named<Master>("--master", o.master, kMasterNames);
   c.precision.linear_dtype = named<LinearDtype>("--linear", o.linear, kLinearDtypeNames);
+  c.precision.grad_dtype = dtype_from_name(o.grads);
   c.optimizer.moments = named<Moments>("--moments", o.moments, kMomentsNames);
   c.memory.recompute = named<Recompute>("--recompute", o.recompute, kRecomputeNames);
   c.micro_batch_size = o.micro_batch;
@@ -142,6 +143,7 @@ Json row_of(const BenchOptions& o, const Contestant& c, const Contestant& ours) 
   if (&c == &ours) {
     row["master"] = o.master;
     row["moments"] = o.moments;
+    row["grads"] = o.grads;
     row["recompute"] = o.recompute;
   }
   for (const char* key : {"plan_gib", "peak_memory_gib", "loss"})
@@ -180,6 +182,7 @@ int run_words(std::vector<std::string> words) {
   line.option("--master", o.master, "as precision.master");
   line.option("--linear", o.linear, "as precision.linear_dtype");
   line.option("--moments", o.moments, "as optimizer.moments");
+  line.option("--grads", o.grads, "as precision.grad_dtype");
   line.option("--recompute", o.recompute, "as memory.recompute");
   line.option("--micro-batch", o.micro_batch, "sequences at once");
   line.option("--length", o.length, "tokens of a sequence");

@@ -6,6 +6,7 @@ namespace trireme {
 namespace {
 
 constexpr std::array<std::string_view, 3> kDeviceNames = {"auto", "cpu", "cuda"};             // then as DeviceKind
+constexpr std::array<std::string_view, 2> kGradDtypes = {"float32", "bfloat16"};              // as DType
 constexpr std::array<std::string_view, 3> kParamDtypes = {"float32", "bfloat16", "float16"};  // as DType
 
 constexpr Bounds kRanks = {1, 1 << 15};  // of an axis: products of four fit into 63 bits
@@ -135,6 +136,11 @@ void add_layout(Fields& out, RunConfig& c) {
   out.push_back(choice_field("precision.linear_dtype", s.linear_dtype, kLinearDtypeNames,
                              "bfloat16 only: float8 multiplies 8-bit floats in the blocks' linear layers, values as "
                              "e4m3 and gradients as e5m2, each tensor with a scale of its own."));
+  out.push_back(
+      choice_field("precision.grad_dtype", s.grad_dtype, kGradDtypes,
+                   "How gradients of matrices that multiply (linear layers, an untied head) are summed over a step's "
+                   "micro-batches; bfloat16, of bfloat16 parameters on one rank only, rounds what each adds and the "
+                   "sum: for few micro-batches a step. All others are float32."));
   out.push_back(real_field("precision.loss_scale", s.loss_scale, at_least(0),
                            "float16: factor on the loss, so that small gradients are not lost; 0: found in training."));
   out.push_back(integer_field("precision.initial_scale_power", s.initial_scale_power, {0, 32},

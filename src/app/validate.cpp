@@ -78,6 +78,7 @@ void check_precision(Problems& problems, const RunConfig& c) {
   unscaled.param_dtype = p.param_dtype;
   unscaled.master = p.master;
   unscaled.linear_dtype = p.linear_dtype;
+  unscaled.grad_dtype = p.grad_dtype;
   if (p.param_dtype != DType::f16 && !(p == unscaled)) {
     add(problems, "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16 only; ",
         dtype_name(p.param_dtype), " has the range of float32 and needs none");
@@ -94,7 +95,8 @@ void check_precision(Problems& problems, const RunConfig& c) {
         "of second moments below 1.4e-14 become 0 and updates are divided by eps alone; make it 1e-12 or more");
   }
   const int64_t tokens = c.data.micro_batch_size * c.data.sequence_length / c.parallel.context;
-  if (const std::string problem = float8_problem(p, tokens); !problem.empty()) add(problems, problem);
+  for (const std::string& problem : {float8_problem(p, tokens), grad_dtype_problem(p, c.parallel)})
+    if (!problem.empty()) add(problems, problem);
   const double first = std::exp2(static_cast<double>(p.initial_scale_power));
   if (p.loss_scale == 0 && p.min_loss_scale > first) {
     add(problems, "precision.min_loss_scale (", number(p.min_loss_scale), ") is above the first loss scale, 2^",

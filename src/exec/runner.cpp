@@ -313,13 +313,14 @@ void Runner::set_poison(bool on) {
 }
 
 Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
-               DType param_dtype, ThreadPool& pool, const Batch& batch) {
+               const StoreTypes& types, ThreadPool& pool, const Batch& batch) {
   ParamTable& table = model.params;
-  ParamStore params(table, layout, param_dtype, kMeta, *groups.dp_cp);
+  ParamStore params(table, layout, types.params, kMeta, *groups.dp_cp);
   Plan plan;
   plan.parameter_bytes = params.bytes();
   std::optional<GradStore> grads;
-  if (options.micro_batches > 0) plan.gradient_bytes = grads.emplace(table, layout, kMeta, groups).bytes();
+  if (options.micro_batches > 0)
+    plan.gradient_bytes = grads.emplace(table, layout, kMeta, groups, types.product_gradients).bytes();
   Runner runner(model, params, grads ? &*grads : nullptr, groups, options, pool, nullptr);
   if (grads) {
     const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);

@@ -132,6 +132,11 @@ class Runner {
   bool poison_ = false, repeats_ = true;
 };
 
+/// How the stores of a plan hold what they have.
+struct StoreTypes {
+  DType params = DType::f32, product_gradients = DType::f32;
+};
+
 /// Sizes and costs of a step, found by running it on the meta device.
 struct Plan {
   ArenaSizes arenas;
@@ -143,6 +148,6 @@ struct Plan {
 /// Plans a step, if there is one, and an evaluation for this rank of `groups`. `batch`: a micro-batch of full size,
 /// meta tensors with real segments. Binds the model's parameters to nothing; make the real stores afterwards.
 Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, const RunnerOptions& options,
-               DType param_dtype, ThreadPool& pool, const Batch& batch);
+               const StoreTypes& types, ThreadPool& pool, const Batch& batch);
 
 }  // namespace trireme

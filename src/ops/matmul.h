@@ -10,7 +10,7 @@ namespace trireme {
 struct MatmulOptions {
   bool transpose_a = false;  // a is stored (K, M)
   bool transpose_b = false;  // b is stored (N, K)
-  bool accumulate = false;   // c += instead of c =
+  bool accumulate = false;   // c += instead of c =; a GPU may round what it adds to a 16-bit c before
   float alpha = 1;
   const Tensor* bias = nullptr;  // (N), added to every row of c; not with accumulate
 

@@ -44,7 +44,8 @@ void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs&
   OpCost cost;
   for (const AdamWSlice& s : slices) {
     const int64_t n = s.grad.numel();
-    check_vector(kOp, "grad", s.grad, n, DType::f32);
+    const bool half_grad = s.grad.dtype == DType::bf16 && s.param.defined() && s.param.dtype == DType::bf16;
+    check_vector(kOp, "grad", s.grad, n, half_grad ? DType::bf16 : DType::f32);
     check_value(s, n);
     check_moments(s, n);
     CHECK(kept_alike(s, slices[0]), kOp, ": slices are kept in several ways");

@@ -30,8 +30,8 @@ constexpr float clip_factor(double scaled_norm, double loss, const ClipArgs& arg
   return static_cast<float>((factor < 1.0 ? factor : 1.0) / args.loss_scale);
 }
 
-/// A run of n elements of one parameter, each tensor (n), contiguous. `grad` is f32. The value is kept in one of these
-/// ways:
+/// A run of n elements of one parameter, each tensor (n), contiguous. `grad` is f32, or bf16 of a bf16 param. The value
+/// is kept in one of these ways:
 ///   master f32, param undefined     the master is the parameter
 ///   master f32, param f32/bf16/f16  param is the master rounded to nearest; bf16 ties away from zero
 ///   master u16, param bf16          together the same f32, and param its rounding (state_codes.h)

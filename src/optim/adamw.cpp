@@ -122,7 +122,7 @@ void AdamW::update(Ctx& ctx, ParamStore& params, const GradStore& grads, int64_t
   for (const Run& run : runs_) {
     const ParamSpec& spec = run.param->spec;
     AdamWSlice slice = slice_of(run, params.optimizer_view(run.unit));
-    slice.grad = grads.optimizer_view(run.unit).slice(0, run.at, run.at + run.n);
+    slice.grad = grads.optimizer_view(run.unit, run.at, run.n);
     slice.weight_decay = spec.decay ? static_cast<float>(config_.weight_decay) : 0.0F;
     slice.key =
         RandomKey::of(seed_, name_hash(spec.tied_to.empty() ? spec.name : spec.tied_to), static_cast<uint64_t>(t));

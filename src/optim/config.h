@@ -66,6 +66,7 @@ struct PrecisionConfig {
   DType param_dtype = DType::f32;   // storage of parameters and activations; sums are always f32
   Master master = Master::float32;  // float32 parameters have none
   LinearDtype linear_dtype = LinearDtype::same;
+  DType grad_dtype = DType::f32;        // of sums over micro-batches of gradients that are products of matrices
   double loss_scale = 0;                // float16: factor on the loss; 0: found while training
   int64_t initial_scale_power = 16;     // the first factor so found is 2 to this power
   int64_t loss_scale_window = 1000;     // steps without overflow after which it is doubled

@@ -17,18 +17,21 @@ Shape whole_shape(const Param& param, const SharedRows& shared) {
 
 }  // namespace
 
-GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups)
-    : table_(table), layout_(layout), groups_(groups) {
+GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups, DType products)
+    : table_(table), layout_(layout), groups_(groups), products_(products) {
+  const bool alone = groups.dp_cp->size() * groups.tp->size() * groups.pp->size() == 1 && !sharded();
+  CHECK(products == DType::f32 || alone, dtype_name(products), " gradients are not summed over ranks");
   int64_t scratch = sharded() ? layout.largest_unit() / layout.num_ranks : 0;
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
-    buffers_.emplace_back(cat("gradients of unit ", u), device, numel * dtype_size(DType::f32));
+    const int64_t spared = layout.units[u].products * (dtype_size(DType::f32) - dtype_size(products));
+    buffers_.emplace_back(cat("gradients of unit ", u), device, numel * dtype_size(DType::f32) - spared);
   }
   if (sharded()) {
     ring_ = UnitRing("gradient", layout, DType::f32, device);
   } else {
     for (size_t u = 0; u < layout.units.size(); ++u)
-      if (layout.units[u].numel > 0) bind(static_cast<int>(u), buffers_[u].view(DType::f32, {layout.units[u].numel}));
+      bind(static_cast<int>(u), [&](FlatRange range) { return view(static_cast<int>(u), range); });
   }
   if (groups.pp->size() > 1)
     for (const Param& param : table)
@@ -40,19 +43,31 @@ GradStore::GradStore(ParamTable& table, const ModelLayout& layout, Device device
   scratch_ = Buffer("gradient scratch", device, scratch * dtype_size(DType::f32));
   const auto for_each_counted = failpoint("norm.counts_twice") ? for_each_piece : for_each_own_piece;
   for (size_t u = 0; u < layout.units.size(); ++u) {
-    const FlatRange range = layout.optimizer_range(static_cast<int>(u));
-    const Tensor view = optimizer_view(static_cast<int>(u));
-    for_each_counted(layout.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
-      if (param.spec.trainable) counted_.push_back(view.slice(0, flat - range.begin, flat - range.begin + n));
-    });
+    const int unit = static_cast<int>(u);
+    for_each_counted(layout.units[u], layout.optimizer_range(unit),
+                     [&](Param& param, int64_t, int64_t flat, int64_t n) {
+                       if (param.spec.trainable) counted_.push_back(view(unit, {flat, flat + n}));
+                     });
   }
 }
 
-void GradStore::bind(int unit, const Tensor& flat) {
+/// Elements of the unit's flat run, all of one type, where this rank keeps them.
+Tensor GradStore::view(int unit, FlatRange range) const {
+  const Buffer& buffer = buffers_[static_cast<size_t>(unit)];
+  const int64_t products = products_ == DType::f32 ? 0 : layout_.units[static_cast<size_t>(unit)].products;
+  const int64_t kept_from = sharded() ? layout_.shard(unit).begin : 0;
+  if (range.end <= products) return buffer.view(products_, {range.size()}, range.begin * dtype_size(products_));
+  CHECK(range.begin >= products, "gradients of two types in one view of ", buffer.name());
+  const int64_t before =
+      products * dtype_size(products_) + (range.begin - products - kept_from) * dtype_size(DType::f32);
+  return buffer.view(DType::f32, {range.size()}, before);
+}
+
+void GradStore::bind(int unit, FunctionRef<Tensor(FlatRange)> memory) {
   for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places) {
     Param& param = *place.param;
     if (!param.spec.trainable) continue;
-    param.grad = flat.slice(0, place.offset, place.offset + param.local_shape.numel()).reshape(param.local_shape);
+    param.grad = memory({place.offset, place.offset + param.local_shape.numel()}).reshape(param.local_shape);
     for (Param& other : table_)
       if (other.spec.tied_to == param.spec.name) other.grad = param.grad;
   }
@@ -68,7 +83,7 @@ void GradStore::acquire(Ctx& ctx, int unit, bool first) {
     const int64_t numel = layout_.units[static_cast<size_t>(u)].numel;
     const Tensor flat = ring_.hold(u, numel, fresh);
     fill(ctx, flat.slice(0, u == unit ? own.products : 0, numel), 0);
-    bind(u, flat);
+    bind(u, [&](FlatRange range) { return flat.slice(0, range.begin, range.end); });
   }
 }
 
@@ -110,7 +125,7 @@ void GradStore::publish(Ctx& ctx, int unit) {
     const Tensor flat = ring_.hold(u, layout_.units[static_cast<size_t>(u)].numel, fresh);
     const Tensor part = scratch_.view(DType::f32, {layout_.shard(u).size()});
     groups_.dp_cp->reduce_scatter(part, flat);
-    const Tensor shard = optimizer_view(u);
+    const Tensor shard = view(u, layout_.shard(u));
     add(ctx, shard, shard, part);
     ring_.drop(u);
     ring_.drop(u);
@@ -144,15 +159,15 @@ void GradStore::sum_tied(Ctx& ctx) {
 }
 
 void GradStore::finish(Ctx& ctx) {
-  if (sharded()) return;
+  if (sharded() || products_ != DType::f32) return;  // the sums are there, or the rank is alone
   sum_tied(ctx);
   for (size_t u = 0; u < buffers_.size(); ++u) {
     const int unit = static_cast<int>(u);
     if (layout_.units[u].numel == 0) continue;
     sum_over_tensor_ranks(ctx, unit);
-    const Tensor flat = buffers_[u].view(DType::f32, {layout_.units[u].numel});
+    const Tensor flat = view(unit, {0, layout_.units[u].numel});
     if (layout_.zero_stage >= 1)
-      groups_.dp_cp->reduce_scatter(optimizer_view(unit), flat);
+      groups_.dp_cp->reduce_scatter(view(unit, layout_.shard(unit)), flat);
     else
       groups_.dp_cp->all_reduce(flat, ReduceOp::sum);
   }
@@ -160,16 +175,16 @@ void GradStore::finish(Ctx& ctx) {
 
 void GradStore::zero(Ctx& ctx) {
   for (size_t u = 0; u < buffers_.size(); ++u) {
-    const int64_t begin = sharded() ? 0 : layout_.units[u].products;
-    const int64_t end = buffers_[u].bytes() / dtype_size(DType::f32);
-    if (begin < end) fill(ctx, buffers_[u].view(DType::f32, {end - begin}, begin * dtype_size(DType::f32)), 0);
+    const int unit = static_cast<int>(u);
+    const FlatRange range =
+        sharded() ? layout_.shard(unit) : FlatRange{layout_.units[u].products, layout_.units[u].numel};
+    if (range.size() > 0) fill(ctx, view(unit, range), 0);
   }
 }
 
-Tensor GradStore::optimizer_view(int unit) const {
-  const FlatRange range = layout_.optimizer_range(unit);
-  return buffers_[static_cast<size_t>(unit)].view(DType::f32, {range.size()},
-                                                  sharded() ? 0 : range.begin * dtype_size(DType::f32));
+Tensor GradStore::optimizer_view(int unit, int64_t at, int64_t n) const {
+  const int64_t begin = layout_.optimizer_range(unit).begin + at;
+  return view(unit, {begin, begin + n});
 }
 
 void GradStore::global_sum_squares(Ctx& ctx, Tensor sum) const {
@@ -182,13 +197,12 @@ void GradStore::global_sum_squares(Ctx& ctx, Tensor sum) const {
 const Param* GradStore::find_nonfinite(Ctx& ctx) const {
   const Param* found = nullptr;
   for (size_t u = 0; u < buffers_.size() && found == nullptr; ++u) {
-    const FlatRange range = layout_.optimizer_range(static_cast<int>(u));
-    const Tensor view = optimizer_view(static_cast<int>(u));
-    for_each_piece(layout_.units[u], range, [&](Param& param, int64_t, int64_t flat, int64_t n) {
-      if (found == nullptr &&
-          trireme::find_nonfinite(ctx, view.slice(0, flat - range.begin, flat - range.begin + n)) >= 0)
-        found = &param;
-    });
+    const int unit = static_cast<int>(u);
+    for_each_piece(layout_.units[u], layout_.optimizer_range(unit),
+                   [&](Param& param, int64_t, int64_t flat, int64_t n) {
+                     if (found == nullptr && trireme::find_nonfinite(ctx, view(unit, {flat, flat + n})) >= 0)
+                       found = &param;
+                   });
   }
   return found;
 }

@@ -1,6 +1,6 @@
-// Owns the gradients, always f32, and decides when they are summed over ranks. Layers only ever add to the bound
-// param.grad between acquire and publish; where it is a product of matrices, the first of a step writes it, so that
-// nobody need fill it with zeros and read them.
+// Owns the gradients, f32 but for products where 16 bits are asked for, and decides when they are summed over ranks.
+// Layers only ever add to the bound param.grad between acquire and publish; where it is a product of matrices, the
+// first of a step writes it, so that nobody need fill it with zeros and read them.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,9 @@ namespace trireme {
 
 class GradStore {
  public:
-  GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups);
+  /// `products`: how those are held (ParamSpec::grad_is_product); other than f32 only where a rank is alone.
+  GradStore(ParamTable& table, const ModelLayout& layout, Device device, const Groups& groups,
+            DType products = DType::f32);
 
   /// Binds the gradients of the unit's parameters, ready to be added to; Param::grad_begun says which hold nothing yet.
   /// `first`: of this unit since zero(). Nothing else is remembered of the steps before, so that what a step asked of a
@@ -27,7 +29,8 @@ class GradStore {
   /// Before the first micro-batch of a step.
   void zero(Ctx& ctx);
 
-  Tensor optimizer_view(int unit) const;
+  /// Elements [at, at + n) of this rank's optimizer range of the unit, all of one type, as those of a parameter are.
+  Tensor optimizer_view(int unit, int64_t at, int64_t n) const;
   /// sum (1) f64, written: the square of the 2-norm over the whole model, each element counted once, equal on every
   /// rank.
   void global_sum_squares(Ctx& ctx, Tensor sum) const;
@@ -38,7 +41,8 @@ class GradStore {
   int64_t bytes() const;
 
  private:
-  void bind(int unit, const Tensor& flat);
+  void bind(int unit, FunctionRef<Tensor(FlatRange)> memory);
+  Tensor view(int unit, FlatRange range) const;
   void fill_unbegun(Ctx& ctx, int unit);
   void sum_over_tensor_ranks(Ctx& ctx, int unit);
   void sum_shared(Ctx& ctx, const Param& param);
@@ -47,6 +51,7 @@ class GradStore {
   ParamTable& table_;
   const ModelLayout& layout_;
   Groups groups_;
+  DType products_;
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
   std::vector<Tensor> counted_;  // this rank's gradients that count in the norm
   UnitRing ring_;

@@ -74,8 +74,8 @@ struct Param {
   // Local elements for which this rank stands among the tensor ranks, where each element is to be taken once: in a
   // norm, in a checkpoint. What several ranks hold is the first one's; a tied parameter is its owner's.
   std::vector<FlatRange> own;
-  Tensor value;            // local_shape, storage dtype
-  Tensor grad;             // local_shape, f32; undefined where not trainable or not training
+  Tensor value;  // local_shape, storage dtype
+  Tensor grad;   // local_shape, f32 or, of a product, the store's; undefined where not trainable or not training
   bool grad_begun = true;  // false: `grad` holds nothing yet, what comes first is to be written
 
   /// Whether the product at hand is to be added to `grad`, of which there is something from then on.

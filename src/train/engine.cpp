@@ -33,8 +33,9 @@ void require_layout(const EngineConfig& c, const Groups& groups) {
                     .sequence_parallel = c.sequence_parallel};
   const std::vector<std::string> problems = layout_problems(facts);
   if (!problems.empty()) throw ConfigError(problems[0]);
-  const std::string problem = float8_problem(c.precision, context_shape(c, groups).tokens());
-  if (!problem.empty()) throw ConfigError(problem);
+  for (const std::string& problem : {float8_problem(c.precision, context_shape(c, groups).tokens()),
+                                     grad_dtype_problem(c.precision, facts.parallel)})
+    if (!problem.empty()) throw ConfigError(problem);
 }
 
 /// `device`: of the tables beside the parameters; a plan leaves them on the CPU.
@@ -114,7 +115,8 @@ int64_t planned_copy(Model& model, const ModelLayout& layout, const EngineConfig
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
                             ThreadPool& pool) {
   const Plan step = with_planned_batch(c, groups, [&](const Batch& batch) {
-    return make_plan(model, layout, groups, runner_options(c, groups, nullptr), c.precision.param_dtype, pool, batch);
+    const StoreTypes types{c.precision.param_dtype, c.precision.grad_dtype};
+    return make_plan(model, layout, groups, runner_options(c, groups, nullptr), types, pool, batch);
   });
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
@@ -201,7 +203,7 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
   if (config_.device.kind == DeviceKind::cuda) require_gpu_memory(config_, groups, pool, plan_);
   params_.emplace(model_.params, *layout_, config_.precision.param_dtype, config_.device, *groups.dp_cp, groups.fetch);
   if (config_.micro_batches > 0) {
-    grads_.emplace(model_.params, *layout_, config_.device, groups);
+    grads_.emplace(model_.params, *layout_, config_.device, groups, config_.precision.grad_dtype);
     optimizer_.emplace(*layout_, config_.precision, config_.optimizer, config_.seed, config_.device);
   }
   dealer_.emplace(make_dealer(config_, groups, kCpu));

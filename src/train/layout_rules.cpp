@@ -58,6 +58,21 @@ std::string float8_problem(const PrecisionConfig& precision, int64_t tokens) {
              " are on a rank; choose data.micro_batch_size and data.sequence_length so that they are a multiple of 16");
 }
 
+std::string grad_dtype_problem(const PrecisionConfig& precision, const ParallelConfig& parallel) {
+  if (precision.grad_dtype == DType::f32) return "";
+  if (precision.param_dtype != DType::bf16)
+    return cat("precision.grad_dtype: bfloat16 is for precision.param_dtype: bfloat16 only, not ",
+               dtype_name(precision.param_dtype), "; leave it out");
+  if (precision.linear_dtype == LinearDtype::float8)
+    return "precision.grad_dtype: bfloat16 with precision.linear_dtype: float8 is not supported: sums of products of "
+           "8-bit floats for a bfloat16 keep fewer bits on the way; leave one of them out";
+  if (parallel.world_size() * parallel.virtual_pipeline == 1 && parallel.zero_stage == 0) return "";
+  return cat(
+      "precision.grad_dtype: bfloat16 is for one rank without ZeRO: gradients are summed over ranks in float32, "
+      "but there are ",
+      parallel.world_size(), " ranks with parallel.zero_stage ", parallel.zero_stage, "; leave it out");
+}
+
 std::string layout_rules_table() {
   std::string table = "| refused | why |\n| --- | --- |\n";
   for (const LayoutRule& rule : kRules) table += cat("| ", rule.layout, " | ", rule.reason, " |\n");

@@ -33,6 +33,9 @@ std::vector<std::string> layout_problems(const LayoutFacts& facts);
 /// asked for.
 std::string float8_problem(const PrecisionConfig& precision, int64_t tokens);
 
+/// Why precision.grad_dtype cannot be what it is; empty: it can.
+std::string grad_dtype_problem(const PrecisionConfig& precision, const ParallelConfig& parallel);
+
 /// The rules as a Markdown table.
 std::string layout_rules_table();
 

@@ -59,6 +59,7 @@ TEST(Validate, EveryCrossRuleNamesItsKeys) {
       {"precision.master=remainder", "precision.master: remainder is for precision.param_dtype: bfloat16 only"},
       {"precision.master=none", "float32 parameters are their own masters"},
       {"precision.linear_dtype=float8", "precision.linear_dtype: float8 is for precision.param_dtype: bfloat16 only"},
+      {"precision.grad_dtype=bfloat16", "precision.grad_dtype: bfloat16 is for precision.param_dtype: bfloat16 only"},
       {"model.n_head=7", "model.n_head is 7, which does not divide n_embd 768"},
       {"model.n_heads=7", "unknown key 'model.n_heads', did you mean 'n_head'?"},
       {"model.preset=gpt2-124", "unknown preset 'gpt2-124', did you mean 'gpt2-124m'?"},

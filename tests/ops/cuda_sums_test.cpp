@@ -125,7 +125,13 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
     for (const DType master : {DType::f32, DType::u16}) ways.push_back({true, master, moments});
   for (const DType moments : {DType::f32, DType::bf16, DType::u8}) ways.push_back({false, DType::f32, moments});
   for (const auto& [has_master, master_type, moments] : ways) {
-    for (const auto& [n, begin] : {std::pair{1, 0}, {1237, 0}, {1237, 1}, {5120, 4}, {70001, 3}, {70144, 0}}) {
+    for (const auto& [n, begin, grads] : {std::tuple{1, 0, DType::f32},
+                                          {1237, 0, DType::f32},
+                                          {1237, 1, DType::bf16},
+                                          {5120, 4, DType::f32},
+                                          {5120, 4, DType::bf16},
+                                          {70001, 3, DType::f32},
+                                          {70144, 0, DType::f32}}) {
       SCOPED_TRACE(cat(has_master ? dtype_name(master_type) : "no", " master, ", dtype_name(moments), " moments, ", n,
                        " from ", begin));
       const int64_t size = n + begin, blocks = code_blocks(n);
@@ -136,7 +142,7 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
       Twin& v = same_type_twin(moments, {size}, zeros);
       Twin& m_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
       Twin& v_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
-      Twin& grad = same_type_twin(DType::f32, {size}, random_values(size, 2));
+      Twin& grad = same_type_twin(grads, {size}, random_values(size, 2));
       Twin& factor = same_type_twin(DType::f32, {1}, {0.37});
       run_both([&](const Side& on) {
         const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };

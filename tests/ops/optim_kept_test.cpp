@@ -85,6 +85,20 @@ TEST_P(KeptMoments, JoinedHalvesTakeTheStepsOfAnF32MasterBitForBit) {
   EXPECT_TRUE(joined.m.same_bits(exact.m) && joined.v.same_bits(exact.v));
 }
 
+TEST_P(KeptMoments, AGradientInBf16IsThatInF32OfTheSameValues) {
+  const int64_t n = 5001;
+  for (const Keep keep : {Keep::f32, Keep::joined, Keep::by_chance}) {
+    Kept a(keep, GetParam(), n), b(keep, GetParam(), n);
+    OpContext op;
+    for (int t = 1; t <= 3; ++t) {
+      const Owned half(DType::bf16, {n}, gradient(n, t).values());
+      a.step(op.ctx(), t, half);
+      b.step(op.ctx(), t, Owned(DType::f32, {n}, half.values()));
+    }
+    EXPECT_TRUE(a.same_bits(b));
+  }
+}
+
 /// Mean over many seeds of what one step leaves, against the step in double from the same state.
 TEST_P(KeptMoments, OneStepIsThatOfDoubleInTheMean) {
   constexpr int64_t kSize = 300;

@@ -48,7 +48,7 @@ Found run(const Mesh& mesh, int zero_stage) {
     double norm = 0;
     grads.global_sum_squares(ctx, {&norm, DType::f64, kCpu, {1}});
     const FlatRange range = layout.optimizer_range(0);
-    const float* values = grads.optimizer_view(0).f32();
+    const float* values = grads.optimizer_view(0, 0, range.size()).f32();
     const std::lock_guard lock(mutex);
     found.norms.push_back(norm);
     for_each_piece(layout.units[0], range, [&](Param&, int64_t begin, int64_t flat, int64_t n) {
@@ -115,7 +115,7 @@ class Products : public ::testing::Test {
     }
     std::vector<float> values;
     for_each_piece(layout.units[0], layout.optimizer_range(0), [&](Param&, int64_t, int64_t flat, int64_t n) {
-      const float* from = grads.optimizer_view(0).f32() + flat;
+      const float* from = grads.optimizer_view(0, flat, n).f32();
       values.insert(values.end(), from, from + n);
     });
     return values;
@@ -138,6 +138,40 @@ TEST_F(Products, BeginTheGradientsOfEveryStep) {
       SCOPED_TRACE(cat("ZeRO ", zero_stage, ", ", micro_batches, " micro-batches"));
       EXPECT_EQ(step(zero_stage, micro_batches), std::vector<float>(2 * kSize, static_cast<float>(micro_batches)));
     }
+}
+
+TEST_F(Products, AloneAreHeldIn16BitsBesideOthersInF32) {
+  SingleGroup single;
+  const Groups groups = Groups::alone(single);
+  const ModelLayout layout(table_, 1, {{0, 1}}, single, 0);
+  const int64_t padded = layout.units[0].products;
+  const int64_t planned = GradStore(table_, layout, kMeta, groups, DType::bf16).bytes();
+  EXPECT_EQ(planned, 2 * padded + 4 * (layout.units[0].numel - padded));
+  GradStore grads(table_, layout, kCpu, groups, DType::bf16);
+  EXPECT_EQ(grads.bytes(), planned);
+  grads.zero(ctx_);
+  grads.acquire(ctx_, 0, true);
+  EXPECT_EQ(product_.grad.dtype, DType::bf16);
+  EXPECT_EQ(bias_.grad.dtype, DType::f32);
+  for (int64_t j = 0; j < kSize; ++j) product_.grad.as<bf16_t>()[j] = to_bf16(3), bias_.grad.f32()[j] = 4;
+  product_.adds_to_grad();
+  grads.publish(ctx_, 0);
+  grads.finish(ctx_);
+  double squares = 0;
+  grads.global_sum_squares(ctx_, {&squares, DType::f64, kCpu, {1}});
+  EXPECT_EQ(squares, kSize * (9 + 16));
+  EXPECT_EQ(grads.find_nonfinite(ctx_), nullptr);
+  product_.grad.as<bf16_t>()[kSize - 1] = to_bf16(INFINITY);
+  EXPECT_EQ(grads.find_nonfinite(ctx_), &product_);
+}
+
+TEST_F(Products, In16BitsAreRefusedWhereRanksSumThem) {
+  run_local_ranks({.dp = 2}, [&](int, const Groups& groups) {
+    ParamTable table;
+    ParamBuilder(table).add({.name = "w", .shape = {kSize, 1}, .grad_is_product = true});
+    const ModelLayout layout(table, 1, {{0, 1}}, *groups.dp_cp, 0);
+    EXPECT_THROW(GradStore(table, layout, kCpu, groups, DType::bf16), Bug);
+  });
 }
 
 TEST_F(Products, ThatNeverCameAreZero) {

@@ -36,8 +36,8 @@ inline void gather(GlobalTensors& out, std::mutex& mutex, Engine& engine, bool g
   for (size_t u = 0; u < layout.units.size(); ++u) {
     const int unit = static_cast<int>(u);
     const FlatRange range = layout.optimizer_range(unit);
-    const Tensor there =
-        gradients ? engine.grad_store().optimizer_view(unit) : engine.param_store().optimizer_view(unit);
+    const Tensor there = gradients ? engine.grad_store().optimizer_view(unit, 0, range.size())
+                                   : engine.param_store().optimizer_view(unit);
     const Buffer here("values on the host", kCpu, there.bytes());
     copy_memory(kCpu, here.data(), there.device, there.data, there.bytes());
     const float* values = here.view(there.dtype, there.shape).f32();

@@ -44,7 +44,7 @@ Values updated(const Mesh& mesh, int zero_stage, Master master, Moments moments)
     adamw.reset_master(op.ctx(), params);
     for (int64_t t = 1; t <= 4; ++t) {
       const FlatRange range = layout.optimizer_range(0);
-      const Tensor view = grads.optimizer_view(0);
+      const Tensor view = grads.optimizer_view(0, 0, range.size());
       for_each_piece(layout.units[0], range, [&](Param& p, int64_t begin, int64_t flat, int64_t n) {
         for (int64_t i = 0; i < n; ++i)
           view.f32()[flat - range.begin + i] =

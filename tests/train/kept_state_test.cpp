@@ -18,10 +18,10 @@ using testing::Layout, testing::TempDir;
 struct Way {
   Master master;
   Moments moments;
-  DType params = DType::bf16;
+  DType params = DType::bf16, grads = DType::f32;
   std::string name() const {
-    return cat(dtype_name(params), ", ", kMasterNames[static_cast<size_t>(master)], " master, ",
-               kMomentsNames[static_cast<size_t>(moments)], " moments");
+    return cat(dtype_name(params), ", ", dtype_name(grads), " gradients, ", kMasterNames[static_cast<size_t>(master)],
+               " master, ", kMomentsNames[static_cast<size_t>(moments)], " moments");
   }
 };
 
@@ -37,13 +37,16 @@ const Way kWays[] = {{Master::float32, Moments::float32, DType::f32},
                      {Master::none, Moments::float32},
                      {Master::none, Moments::bfloat16},
                      {Master::none, Moments::eight_bit},
-                     {Master::float32, Moments::eight_bit, DType::f16}};
+                     {Master::float32, Moments::eight_bit, DType::f16},
+                     {Master::float32, Moments::float32, DType::bf16, DType::bf16},
+                     {Master::remainder, Moments::eight_bit, DType::bf16, DType::bf16},
+                     {Master::none, Moments::bfloat16, DType::bf16, DType::bf16}};
 
 struct Rank {
   Rank(const ModelConfig& model, const Way& way, const Layout& layout, const Groups& g, Device device = kCpu)
       : groups(g) {
     EngineConfig c = testing::engine_config(model, layout, 4, {.length = 8});
-    c.precision = {.param_dtype = way.params, .master = way.master};
+    c.precision = {.param_dtype = way.params, .master = way.master, .grad_dtype = way.grads};
     c.optimizer.moments = way.moments;
     c.device = device;
     engine.emplace(c, groups, pool);
@@ -92,11 +95,14 @@ TEST(KeptState, ThePlanIsExactAndHasTheBytesOfEachWay) {
     rank.engine->initialise();
     rank.step(0);
     EXPECT_EQ(rank.engine->allocated_bytes(), rank.engine->memory_plan().total());
-    int64_t elements = 0, blocks = 0;
+    int64_t elements = 0, products = 0, blocks = 0;
     for (const UnitLayout& unit : rank.engine->layout().units) {
       elements += unit.numel;
+      products += unit.products;
       for (const ParamPlace& place : unit.places) blocks += code_blocks(place.param->local_shape.numel());
     }
+    EXPECT_GT(products, elements / 2);
+    EXPECT_EQ(rank.engine->memory_plan().gradients, 4 * elements - (way.grads == DType::bf16 ? 2 * products : 0));
     const bool halves = way.params != DType::f32;
     const int64_t master = !halves || way.master == Master::none ? 0 : way.master == Master::remainder ? 2 : 4;
     const int64_t moment = way.moments == Moments::float32 ? 4 : way.moments == Moments::bfloat16 ? 2 : 1;
@@ -220,11 +226,11 @@ TEST(KeptState, LossesFallAsWithF32State) {
     return std::pair{first, last};
   };
   const auto [first, last] = losses({Master::float32, Moments::float32, DType::f32});
-  std::printf("%-50s loss %.4f -> %.4f\n", "float32", first, last);
+  std::printf("%-76s loss %.4f -> %.4f\n", "float32", first, last);
   EXPECT_LT(last, 0.6 * first);
   for (const Way& way : kWays) {
     const auto [begin, end] = losses(way);
-    std::printf("%-50s loss %.4f -> %.4f, apart by %+.4f of the fall\n", way.name().c_str(), begin, end,
+    std::printf("%-76s loss %.4f -> %.4f, apart by %+.4f of the fall\n", way.name().c_str(), begin, end,
                 (end - last) / (first - last));
     EXPECT_NEAR(end, last, 0.03 * (first - last)) << way.name();
   }

@@ -122,6 +122,13 @@ HWY_INLINE float* load_moment(const Chunk& c, const Tensor& t, const Tensor& sca
   return buffer;
 }
 
+HWY_INLINE const float* load_grad(const Chunk& c, float* buffer) {
+  const Tensor& grad = c.slice.grad;
+  if (grad.dtype == DType::f32) return grad.f32() + c.at;
+  widen(grad.as<bf16_t>() + c.at, buffer, c.n);
+  return buffer;
+}
+
 template <bool kRoot>
 HWY_INLINE void store_moment(const Chunk& c, const Tensor& t, const Tensor& scales, float* value,
                              const RoundingBits* bits) {
@@ -152,14 +159,14 @@ void update_slice(Ctx& ctx, const AdamWSlice& s, const AdamWArgs& args) {
   const Coefficients k = coefficients(args, s.weight_decay);
   const int64_t n = s.grad.numel();
   parallel(ctx, ceil_div(n, kChunk), kSerialElements / kChunk, [&](int64_t begin, int64_t end) HWY_ATTR {
-    alignas(64) float buffers[3][kChunk];
+    alignas(64) float buffers[4][kChunk];
     RoundingBits bits[kChunk];
     for (int64_t i = begin; i < end; ++i) {
       const Chunk chunk{s, i * kChunk, std::min(kChunk, n - i * kChunk)};
       float* value = load_value(chunk, buffers[0]);
       float* m = load_moment<false>(chunk, s.m, s.m_scales, buffers[1]);
       float* v = load_moment<true>(chunk, s.v, s.v_scales, buffers[2]);
-      update(value, m, v, s.grad.f32() + chunk.at, chunk.n, k);
+      update(value, m, v, load_grad(chunk, buffers[3]), chunk.n, k);
       if (chunk.by_chance()) draw(chunk, bits);
       store_value(chunk, value, bits);
       store_moment<false>(chunk, s.m, s.m_scales, m, bits);

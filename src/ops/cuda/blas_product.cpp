@@ -161,13 +161,12 @@ cublasStatus_t run(const Call& call, const Prepared& p, const cublasLtMatmulAlgo
                         static_cast<size_t>(call.workspace.bytes()), call.context.stream());
 }
 
-/// Seen of cuBLASLt 13: a 16-bit product is rounded before the old c is added to it, and, where rows are not packed,
-/// before the bias is.
+/// Seen of cuBLASLt 13: a 16-bit product is rounded before the bias is added to it where rows are not packed; and
+/// always before the old c is, which may be.
 bool rounds_twice(const Call& call) {
-  if (call.c.dtype == DType::f32) return false;
   const bool packed = is_packed(call.a) && is_packed(call.b) && is_packed(call.c);
-  const MatmulOptions& o = call.options;
-  return o.accumulate || (!packed && (o.bias != nullptr || side_of_gelu(o) != nullptr));
+  return call.c.dtype != DType::f32 && !packed &&
+         (call.options.bias != nullptr || side_of_gelu(call.options) != nullptr);
 }
 
 }  // namespace trireme::cuda

@@ -73,7 +73,7 @@ bool is_usable(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& 
 /// Asks for the product by `algorithm`, into `c` in place of the call's own.
 cublasStatus_t run(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm, void* c);
 
-/// 16-bit products that cuBLASLt rounds before it adds to them: ours are rounded once.
+/// 16-bit products that cuBLASLt rounds before it adds a bias: ours are rounded once.
 bool rounds_twice(const Call& call);
 
 }  // namespace trireme::cuda

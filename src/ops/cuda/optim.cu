@@ -1,7 +1,8 @@
 // AdamW in one pass over memory, with the CPU's arithmetic operation for operation: both give the same bits. One launch
 // takes as many slices as fit into a kernel's arguments; its blocks are dealt to them in order, and each warp has one
-// block of 8-bit codes, so that a scale is a matter of its lanes. Slices in whole packs at even positions, which nearly
-// all are, have a kernel without a branch: where chance is drawn, instructions are what takes the time.
+// block of 8-bit codes, so that a scale is a matter of its lanes. Instructions are what takes the time where chance is
+// drawn, so slices in whole shares of warps, which nearly all are, have a kernel of their own, and roots and quotients
+// of numbers that are not extreme are not guarded one by one.
 #include "ops/cuda/optim.h"
 
 #include <algorithm>
@@ -10,16 +11,12 @@
 #include "base/numeric.h"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/philox.cuh"
-#include "ops/cuda/vector.cuh"
+#include "ops/cuda/warp_share.cuh"
 
 namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kLanes = 32;
-constexpr int kAtOnce = 2;  // packs a thread
-constexpr int kPack = 4;
-constexpr int kWarpElements = kLanes * kAtOnce * kPack;
 constexpr int64_t kRoundElements = kThreads * kAtOnce * kPack;
 constexpr int64_t kBlockElements = 4 * kRoundElements;
 constexpr int kMaxSlices = 32;  // arguments may take 4 KiB
@@ -33,14 +30,15 @@ struct Slice {
   void* param;  // null: the master is the parameter
   void *m, *v;
   float *m_scales, *v_scales;
-  const float* grad;
+  const void* grad;
   int64_t n;
   RandomKey key;
   ElementPositions positions;
   float decay;
   int32_t first_block;
-  bool packs;  // everything lies at addresses that packs need
-  bool plain;  // and there are whole packs only, of elements at positions, from one of four on, that follow each other
+  bool packs;      // everything lies at addresses that packs need
+  bool half_grad;  // bf16
+  bool plain;      // and a warp's share is whole, of elements at positions that follow each other from one of four on
 };
 
 struct AdamW {
@@ -52,115 +50,7 @@ struct AdamW {
 };
 static_assert(sizeof(AdamW) <= 4096);
 
-/// What a thread has of a slice: kAtOnce packs.
-using Values = float[kAtOnce][kPack];
-
-/// Element j of a pack: f32, or the bits of 8 or 16.
-template <class E>
-__device__ E element(const Pack<E, kPack>& pack, int j) {
-  constexpr int kSize = static_cast<int>(sizeof(E));
-  const uint32_t word = pack.words[j * kSize / 4];
-  if constexpr (std::is_same_v<E, float>)
-    return __uint_as_float(word);
-  else
-    return static_cast<E>(word >> j * kSize % 4 * 8);
-}
-
-template <class E>
-__device__ Pack<E, kPack> packed(const E (&elements)[kPack]) {
-  constexpr int kSize = static_cast<int>(sizeof(E));
-  Pack<E, kPack> pack{};
-#pragma unroll
-  for (int j = 0; j < kPack; ++j) {
-    if constexpr (std::is_same_v<E, float>)
-      pack.words[j] = __float_as_uint(elements[j]);
-    else
-      pack.words[j * kSize / 4] |= uint32_t{elements[j]} << j * kSize % 4 * 8;
-  }
-  return pack;
-}
-
-/// By one instruction: a plain assignment is taken apart.
-template <class E>
-__device__ void store_pack(E* to, const Pack<E, kPack>& pack) {
-  const auto& w = pack.words;
-  if constexpr (sizeof(pack) == 16)
-    __stwb(reinterpret_cast<uint4*>(to), make_uint4(w[0], w[1], w[2], w[3]));
-  else if constexpr (sizeof(pack) == 8)
-    __stwb(reinterpret_cast<uint2*>(to), make_uint2(w[0], w[1]));
-  else
-    __stwb(reinterpret_cast<uint32_t*>(to), w[0]);
-}
-
-/// Where a thread's packs lie, and how many of a pack's elements are there: all of a plain slice's.
-template <bool kPlain>
-struct Place {
-  int64_t begin;  // of the warp's elements
-  int64_t n;      // of the slice
-  bool packs;
-
-  __device__ int64_t at(int u) const {
-    return begin + u * kLanes * kPack + static_cast<int>(threadIdx.x) % kLanes * kPack;
-  }
-  __device__ bool whole(int u) const { return kPlain || (packs && at(u) + kPack <= n); }
-};
-
-template <class E, bool kPlain>
-__device__ void load(const Place<kPlain>& place, const void* from, E (&to)[kAtOnce][kPack]) {
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u) {
-    const E* p = static_cast<const E*>(from) + place.at(u);
-    if (place.whole(u)) {
-      const auto four = *reinterpret_cast<const Pack<E, kPack>*>(p);
-#pragma unroll
-      for (int j = 0; j < kPack; ++j) to[u][j] = element(four, j);
-    } else {
-#pragma unroll
-      for (int j = 0; j < kPack; ++j) to[u][j] = place.at(u) + j < place.n ? p[j] : E();
-    }
-  }
-}
-
-template <class E, bool kPlain>
-__device__ void store(const Place<kPlain>& place, void* to, const E (&from)[kAtOnce][kPack]) {
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u) {
-    E* p = static_cast<E*>(to) + place.at(u);
-    if (place.whole(u)) {
-      store_pack(p, packed(from[u]));
-    } else {
-#pragma unroll
-      for (int j = 0; j < kPack; ++j)
-        if (place.at(u) + j < place.n) p[j] = from[u][j];
-    }
-  }
-}
-
-/// The upper halves of words.
-template <bool kPlain>
-__device__ void store_upper(const Place<kPlain>& place, void* to, const uint32_t (&from)[kAtOnce][kPack]) {
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u) {
-    auto* p = static_cast<uint16_t*>(to) + place.at(u);
-    const auto& w = from[u];
-    if (place.whole(u)) {
-      store_pack(p, Pack<uint16_t, kPack>{{__byte_perm(w[0], w[1], 0x7632), __byte_perm(w[2], w[3], 0x7632)}});
-    } else {
-#pragma unroll
-      for (int j = 0; j < kPack; ++j)
-        if (place.at(u) + j < place.n) p[j] = static_cast<uint16_t>(w[j] >> 16);
-    }
-  }
-}
-
-/// to = f(from), element by element.
-template <class A, class B, class F>
-__device__ void each(const A (&from)[kAtOnce][kPack], B (&to)[kAtOnce][kPack], F f) {
-#pragma unroll
-  for (int u = 0; u < kAtOnce; ++u)
-#pragma unroll
-    for (int j = 0; j < kPack; ++j) to[u][j] = f(from[u][j], u, j);
-}
+using Values = Share<float>;
 
 __device__ void update_moments(const AdamW& a, float factor, float& m, float& v, float grad) {
   const float g = grad * factor;
@@ -206,7 +96,7 @@ __device__ void update(const AdamW& a, float decay, float factor, Values& value,
 #pragma unroll
     for (int j = 0; j < kPack; ++j) {
       update_moments(a, factor, m[u][j], v[u][j], grad[u][j]);
-      quick &= quick_change(a, m[u][j], v[u][j], change[u][j]) & !isnan(value[u][j]);
+      quick &= quick_change(a, m[u][j], v[u][j], change[u][j]) & isfinite(value[u][j]);
     }
   const auto apply = [&] {
     each(change, value, [&](float x, int u, int j) { return __fmaf_rn(value[u][j], decay, -x); });
@@ -219,7 +109,7 @@ __device__ void update(const AdamW& a, float decay, float factor, Values& value,
 }
 
 template <bool kPlain>
-__device__ void draw(const Slice& s, const Place<kPlain>& place, RoundingBits (&bits)[kAtOnce][kPack]) {
+__device__ void draw(const Slice& s, const Place<kPlain>& place, Share<RoundingBits>& bits) {
   Philox4 block{};
 #pragma unroll
   for (int u = 0; u < kAtOnce; ++u) {
@@ -256,22 +146,22 @@ struct Stored {
 
  private:
   Values master_;
-  uint16_t high_[kAtOnce][kPack], low_[kAtOnce][kPack];
+  Share<uint16_t> high_, low_;
 };
 
 template <class T, Keep keep, bool kPlain>
 __device__ void store_value(const Slice& s, const Place<kPlain>& place, const Values& value,
-                            const RoundingBits (&bits)[kAtOnce][kPack]) {
+                            const Share<RoundingBits>& bits) {
   if constexpr (keep == Keep::master) {
     store(place, s.master, value);
     if (s.param == nullptr) return;
   }
   if constexpr (keep == Keep::by_chance) {
-    uint32_t sums[kAtOnce][kPack];
+    Share<uint32_t> sums;
     each(value, sums, [&](float x, int u, int j) { return __float_as_uint(x) + bits[u][j].param(); });
     store_upper(place, s.param, sums);
   } else if constexpr (std::is_same_v<T, Bf16>) {
-    uint16_t halves[kAtOnce][kPack];
+    Share<uint16_t> halves;
     each(value, halves, [](float x, int, int) { return high_half(x).bits; });
     store(place, s.param, halves);
     if constexpr (keep == Keep::joined) {
@@ -279,7 +169,7 @@ __device__ void store_value(const Slice& s, const Place<kPlain>& place, const Va
       store(place, s.master, halves);
     }
   } else if constexpr (std::is_same_v<T, F16>) {
-    uint16_t halves[kAtOnce][kPack];
+    Share<uint16_t> halves;
     each(value, halves, [](float x, int, int) { return __half_as_ushort(from_f32<F16>(x)); });
     store(place, s.param, halves);
   } else {
@@ -287,8 +177,8 @@ __device__ void store_value(const Slice& s, const Place<kPlain>& place, const Va
   }
 }
 
-template <class S, bool kRoot>
-__device__ void decode_moments(const S (&raw)[kAtOnce][kPack], float scale, Values& value) {
+template <bool kRoot, class S>
+__device__ void decode(const Share<S>& raw, float scale, Values& value) {
   each(raw, value, [scale](S x, int, int) {
     if constexpr (std::is_same_v<S, float>) {
       return x;
@@ -318,16 +208,16 @@ __device__ float largest_of_warp(const Values& value) {
 /// All lanes of a warp. `scales`: of the slice.
 template <class S, bool kRoot, bool kPlain>
 __device__ void store_moments(const Place<kPlain>& place, void* to, float* scales, Values& value,
-                              const RoundingBits (&bits)[kAtOnce][kPack]) {
+                              const Share<RoundingBits>& bits) {
   if constexpr (std::is_same_v<S, float>) {
     store(place, to, value);
   } else if constexpr (std::is_same_v<S, uint16_t>) {
-    uint32_t sums[kAtOnce][kPack];
+    Share<uint32_t> sums;
     each(value, sums,
          [&](float x, int u, int j) { return __float_as_uint(x) + (kRoot ? bits[u][j].v() : bits[u][j].m()); });
     store_upper(place, to, sums);
   } else {
-    uint8_t codes[kAtOnce][kPack];
+    Share<uint8_t> codes;
     if constexpr (kRoot) each(value, value, [](float x, int, int) { return __fsqrt_rn(x); });
     const float scale = block_scale(largest_of_warp(value), kRoot ? kLeastRoot : kLeastMoment);
     if (threadIdx.x % kLanes == 0) scales[place.begin / kCodeBlock] = scale;
@@ -339,36 +229,38 @@ __device__ void store_moments(const Place<kPlain>& place, void* to, float* scale
   }
 }
 
-/// A warp's elements from `begin` on, at least one of which is there. T: of the parameter; S: of m and v, bf16 as its
-/// bits.
-template <class T, Keep keep, class S, bool kPlain>
+/// A warp's elements from `begin` on, at least one of which is there. T: of the parameter; G: of the gradient, S: of m
+/// and v, bf16 as its bits.
+template <class T, Keep keep, class G, class S, bool kPlain>
 __device__ void update_at(const AdamW& a, const Slice& s, int64_t begin, float factor) {
   const Place<kPlain> place{begin, s.n, s.packs};
   Stored<keep> stored;
-  S raw_m[kAtOnce][kPack], raw_v[kAtOnce][kPack];
+  Share<S> raw_m, raw_v;
+  Share<G> raw_grad;
   Values value, m, v, grad;
   stored.load_from(s, place);
   load(place, s.m, raw_m);
   load(place, s.v, raw_v);
-  load(place, s.grad, grad);
+  load(place, s.grad, raw_grad);
   float m_scale = 0, v_scale = 0;
   if constexpr (std::is_same_v<S, uint8_t>) {
     m_scale = s.m_scales[begin / kCodeBlock];
     v_scale = s.v_scales[begin / kCodeBlock];
   }
-  RoundingBits bits[kAtOnce][kPack];
+  Share<RoundingBits> bits;
   if constexpr (keep == Keep::by_chance || !std::is_same_v<S, float>) draw(s, place, bits);
 
   stored.decode(value);
-  decode_moments<S, false>(raw_m, m_scale, m);
-  decode_moments<S, true>(raw_v, v_scale, v);
+  decode<false>(raw_m, m_scale, m);
+  decode<true>(raw_v, v_scale, v);
+  decode<false>(raw_grad, 1, grad);
   update<keep == Keep::by_chance, std::is_same_v<S, uint16_t>>(a, s.decay, factor, value, m, v, grad);
   store_value<T, keep>(s, place, value, bits);
   store_moments<S, false>(place, s.m, s.m_scales, m, bits);
   store_moments<S, true>(place, s.v, s.v_scales, v, bits);
 }
 
-template <class T, Keep keep, class S, bool kPlain>
+template <class T, Keep keep, class G, class S, bool kPlain>
 __global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) > 1 ? 4 : 1)
     adamw_kernel(const __grid_constant__ AdamW a) {
   int low = 0, high = a.count - 1;  // the last slice that begins at or before this block
@@ -387,7 +279,7 @@ __global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) > 1 ? 4 : 1)
 #pragma unroll 1
   for (int64_t begin = first + static_cast<int>(threadIdx.x) / kLanes * kWarpElements; begin < end;
        begin += kRoundElements)
-    update_at<T, keep, S, kPlain>(a, s, begin, factor);
+    update_at<T, keep, G, S, kPlain>(a, s, begin, factor);
 }
 
 bool aligned(const Tensor& t) {
@@ -418,26 +310,32 @@ Slice device_slice(const AdamWSlice& s, const AdamWArgs& args) {
       .v = s.v.data,
       .m_scales = static_cast<float*>(s.m_scales.data),
       .v_scales = static_cast<float*>(s.v_scales.data),
-      .grad = s.grad.f32(),
+      .grad = s.grad.data,
       .n = s.grad.numel(),
       .key = s.key,
       .positions = s.positions,
       .decay = static_cast<float>(1.0 - static_cast<double>(args.lr) * static_cast<double>(s.weight_decay)),
       .first_block = 0,
       .packs = packs,
+      .half_grad = s.grad.dtype == DType::bf16,
       .plain = packs && s.grad.numel() % kWarpElements == 0 && s.positions.width == 0 && s.positions.first % 4 == 0};
 }
 
 template <class T, Keep keep>
 void launch_kept(Ctx& ctx, const AdamW& a, int blocks, DType moments) {
-  const auto run = [&]<class S>(Type<S>) {
-    const auto kernel = a.slices[0].plain ? adamw_kernel<T, keep, S, true> : adamw_kernel<T, keep, S, false>;
+  const auto run = [&]<class G, class S>(Type<G>, Type<S>) {
+    const auto kernel = a.slices[0].plain ? adamw_kernel<T, keep, G, S, true> : adamw_kernel<T, keep, G, S, false>;
     kernel<<<blocks, kThreads, 0, stream_of(ctx)>>>(a);
   };
+  const auto run_with = [&](auto moment) {
+    if constexpr (std::is_same_v<T, Bf16>)
+      if (a.slices[0].half_grad) return run(Type<uint16_t>(), moment);
+    run(Type<float>(), moment);
+  };
   switch (moments) {
-    case DType::f32: return run(Type<float>());
-    case DType::bf16: return run(Type<uint16_t>());
-    default: return run(Type<uint8_t>());
+    case DType::f32: return run_with(Type<float>());
+    case DType::bf16: return run_with(Type<uint16_t>());
+    default: return run_with(Type<uint8_t>());
   }
 }
 
@@ -469,10 +367,10 @@ void adamw_update(Ctx& ctx, std::span<const AdamWSlice> slices, const AdamWArgs&
     a.count = 0;
     blocks = 0;
   };
-  for (const bool plain : {true, false}) {
+  for (const auto& [plain, half] : {std::pair{true, false}, {true, true}, {false, false}, {false, true}}) {
     for (const AdamWSlice& s : slices) {
       Slice slice = device_slice(s, args);
-      if (slice.n == 0 || slice.plain != plain) continue;
+      if (slice.n == 0 || slice.plain != plain || slice.half_grad != half) continue;
       if (a.count == kMaxSlices) flush();
       slice.first_block = narrow<int32_t>(blocks);
       a.slices[a.count++] = slice;
