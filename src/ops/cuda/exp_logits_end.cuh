@@ -11,7 +11,7 @@ namespace trireme::cuda {
 class ExpLogits {
  public:
   struct Args {
-    CUtensorMap g;  // boxes of (64, 64)
+    CUtensorMap g;  // boxes of (128, 64)
     float *partial, *above;
     int32_t* again;
     const float* target_logit;
@@ -20,18 +20,18 @@ class ExpLogits {
     bool second;  // all once more, now with `above`, where a first time set `again`
   };
   static constexpr bool kAcross = false;
-  static constexpr int kCols = kCrossEntropyColumns, kStages = 4, kBoxes = 4, kBarriers = 0, kBytes = 0;
-  static __device__ int b_row(const Args&, int col, int half) { return col + half * 128; }
+  static constexpr int kCols = kCrossEntropyColumns, kStages = 4, kBarriers = 0, kBytes = 2 * 2 * kBoxBytes;
+  static __device__ int b_row(int col, int half) { return col + half * 96; }
   static __device__ bool is_idle(const Args& args) { return args.second && *args.again == 0; }
 
   __device__ ExpLogits(const Args& args, const Corner& corner)
       : args_(args), corner_(corner), row_(corner.thread / kWarp * 16 + corner.thread % kWarp / 4) {}
 
-  /// References and targets of the two rows that this thread has sums of.
+  /// References and targets of the four rows that this thread has sums of.
   __device__ void begin(Tile tile) {
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int row = tile.row + row_ + 8 * r;
+    for (int r = 0; r < kRows; ++r) {
+      const int row = row_of(tile, r);
       const bool there = row < args_.rows;
       const float above = there && args_.second ? args_.above[row] : 0;
       offset_[r] = there ? offset_of(args_.target_logit[row] + above) : 0;
@@ -39,45 +39,57 @@ class ExpLogits {
     }
   }
 
-  __device__ void end(hopper::Sums& d, Tile tile) {
+  __device__ void end(TileSums& d, Tile tile) {
     const int left = args_.cols - tile.col;
-    if (left < kCols) leave_out(d, [=](int col, int) { return col >= left; });
     const auto has = [](int target) { return target >= 0 && target < kCols; };
-    if (has(target_[0]) || has(target_[1])) leave_out(d, [&](int col, int r) { return col == target_[r]; });
-    if (corner_.thread == 0) hopper::wait_for_reads();
-    hopper::wait_in_group(corner_.group);
-    float sum[2] = {};
 #pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      hopper::Words words;
+    for (int half = 0; half < 2; ++half) {
+      const int* target = target_ + 2 * half;
+      if (left < kCols) leave_out(d[half], [=](int col, int) { return col >= left; });
+      if (has(target[0]) || has(target[1])) leave_out(d[half], [=](int col, int r) { return col == target[r]; });
+    }
+    float sum[kRows] = {};
 #pragma unroll
-      for (int j = 0; j < 8; ++j)
+    for (int c = 0; c < kCols / 64; ++c) {
+      const uint32_t boxes = corner_.bytes + c % 2 * 2 * kBoxBytes;
+      if (c != 1) {
+        if (corner_.thread == 0) hopper::wait_for_reads();
+        hopper::wait_in_group(corner_.group);
+      }
 #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-          const int i = 32 * c + 4 * j + 2 * r;
-          const float low = exp_of(d[i], offset_[r]), high = exp_of(d[i + 1], offset_[r]);
-          sum[r] += low + high;
-          words[j][r] = word_of<Bf16>(low, high);
-        }
-      const uint32_t box = corner_.boxes + c * kBoxBytes;
-      hopper::write_box(box, words, corner_.thread);
+      for (int half = 0; half < 2; ++half) {
+        hopper::Words<8> words;
+#pragma unroll
+        for (int j = 0; j < 8; ++j)
+#pragma unroll
+          for (int r = 0; r < 2; ++r) {
+            const int i = 32 * c + 4 * j + 2 * r, row = 2 * half + r;
+            const float low = exp_of(d[half][i], offset_[row]), high = exp_of(d[half][i + 1], offset_[row]);
+            sum[row] += low + high;
+            words[j][r] = word_of<Bf16>(low, high);
+          }
+        hopper::write_box<64>(boxes + half * kBoxBytes, 0, words, corner_.thread);
+      }
       hopper::fence_for_put();
       hopper::wait_in_group(corner_.group);
-      if (corner_.thread == 0) hopper::put(args_.g, tile.col + 64 * c, tile.row, box);
+      if (corner_.thread == 0) hopper::put(args_.g, tile.col + 64 * c, tile.row, boxes);
       __syncwarp();
     }
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
+    for (int r = 0; r < kRows; ++r) {
       sum[r] = reduce_lanes(sum[r], 4);
-      const int row = tile.row + row_ + 8 * r;
+      const int row = row_of(tile, r);
       if (row >= args_.rows) continue;
       if (corner_.thread % 4 == 0) args_.partial[int64_t{tile.col / kCols} * args_.rows + row] = sum[r];
-      if (!(sum[r] <= kLargest) && !args_.second) note(d, r, row);
+      if (!(sum[r] <= kLargest) && !args_.second) note(d[r / 2], r % 2, row);
     }
     __syncwarp();
   }
 
  private:
+  static constexpr int kRows = 4;  // of a tile, that a thread has sums of
+  __device__ int row_of(Tile tile, int r) const { return tile.row + row_ + r % 2 * 8 + r / 2 * 64; }
+
   /// Of a tile's exponentials in a row. Beyond it they might overflow; below, they and the reciprocal of their sum are
   /// far from the ends of what a float holds.
   static constexpr float kLargest = 0x1p64F;
@@ -86,7 +98,7 @@ class ExpLogits {
   template <class F>
   __device__ void leave_out(hopper::Sums& d, F is_left_out) const {
 #pragma unroll
-    for (int i = 0; i < 128; ++i) {
+    for (int i = 0; i < hopper::kCols / 2; ++i) {
       const int col = i / 4 * 8 + corner_.thread % 4 * 2 + i % 2;
       if (is_left_out(col, i / 2 % 2)) d[i] = minus_infinity();
     }
@@ -96,7 +108,7 @@ class ExpLogits {
   __device__ void note(const hopper::Sums& d, int r, int row) const {
     float largest = minus_infinity();
 #pragma unroll
-    for (int i = 0; i < 128; ++i)
+    for (int i = 0; i < hopper::kCols / 2; ++i)
       if (i / 2 % 2 == r) largest = fmaxf(largest, d[i]);
     const float above = largest - args_.target_logit[row];
     if (!(above > 0)) return;
@@ -106,9 +118,9 @@ class ExpLogits {
 
   const Args& args_;
   const Corner corner_;
-  const int row_;  // of the tile: the first of this thread's two
-  float offset_[2];
-  int target_[2];  // columns of the tile, or outside it
+  const int row_;  // of the tile: the first of this thread's
+  float offset_[kRows];
+  int target_[kRows];  // columns of the tile, or outside it
 };
 
 }  // namespace trireme::cuda

@@ -8,9 +8,10 @@ bool fits_gated(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulO
   const bool forward = o.swiglu != nullptr && o.transpose_b, backward = o.before_swiglu != nullptr && !o.transpose_b;
   if (!forward && !backward) return false;
   if (o.transpose_a || o.accumulate || o.bias != nullptr || o.alpha != 1) return false;
+  if ((forward ? c.size(1) / 2 : c.size(1)) % 8 != 0) return false;  // up begins where boxes can
   for (const Tensor* t : {&c, &a, &b, forward ? o.swiglu : o.before_swiglu})
     if (!has_boxes(*t)) return false;
-  return forward ? c.size(1) / 2 % GatedForward::kCols == 0 : c.size(1) % GatedBackward::kCols == 0;
+  return true;
 }
 
 bool has_gated(const CudaContext& context) {
@@ -19,12 +20,14 @@ bool has_gated(const CudaContext& context) {
 
 void gated_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
   const char* op = "gated_matmul";
-  if (o.swiglu != nullptr) {
-    const int64_t up = c.size(1) / 2;
-    launch_tiles<GatedForward>(ctx, op, a, b, up, {map_of(c, 64), map_of(*o.swiglu, 64), narrow<int>(up)});
-  } else {
-    launch_tiles<GatedBackward>(ctx, op, a, b, c.size(1), {map_of(*o.before_swiglu, 64), narrow<int>(c.size(1))});
-  }
+  const Tensor& both = o.swiglu != nullptr ? c : *o.before_swiglu;
+  const int64_t f = both.size(1) / 2;
+  const Tensor gate = both.slice(1, 0, f), up = both.slice(1, f, 2 * f);
+  if (o.swiglu != nullptr)
+    launch_tiles<GatedForward>(ctx, op, a, {b.slice(0, 0, f), b.slice(0, f, 2 * f)}, f,
+                               {map_of(gate, 64, 32), map_of(up, 64, 32), map_of(*o.swiglu, 64, 32)});
+  else
+    launch_tiles<GatedBackward>(ctx, op, a, {b, b}, f, {map_of(gate, 64), map_of(up, 64)});
 }
 
 }  // namespace trireme::cuda

@@ -47,8 +47,11 @@ __device__ inline void put(const CUtensorMap& map, int x, int y, uint32_t from) 
       : "memory");
 }
 __device__ inline void fence_for_put() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
-/// Until what this thread put has been read from shared memory, and until it is done altogether.
-__device__ inline void wait_for_reads() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+/// Until all but the last kLeft that this thread put have been read from shared memory; until all are done altogether.
+template <int kLeft = 0>
+__device__ inline void wait_for_reads() {
+  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kLeft) : "memory");
+}
 __device__ inline void wait_for_puts() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
 
 /// 128 threads of a warp group wait for each other.
@@ -82,63 +85,71 @@ __device__ inline void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 
-/// (64, 256) of a warp group: value 4 j + 2 r + i of a thread is of row 16 warp + lane / 4 + 8 r, column
+/// (64, 192) of a warp group: value 4 j + 2 r + i of a thread is of row 16 warp + lane / 4 + 8 r, column
 /// 8 j + lane % 4 * 2 + i.
-using Sums = float[128];
+constexpr int kCols = 192;
+using Sums = float[kCols / 2];
 
 /// Keeps what is done with them on its side of this line.
 __device__ inline void pin(Sums& d) {
 #pragma unroll
-  for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
+  for (int i = 0; i < kCols / 2; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
 #define TRIREME_FOUR(i) "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3])
 #define TRIREME_SIXTEEN(i) TRIREME_FOUR(i), TRIREME_FOUR((i) + 4), TRIREME_FOUR((i) + 8), TRIREME_FOUR((i) + 12)
-/// d = a (64, 16 terms) . b (16 terms, 256), bf16, added to what is there with `adds`. a lies along the sum, b across
+/// d = a (64, 16 terms) . b (16 terms, 192), bf16, added to what is there with `adds`. a lies along the sum, b across
 /// it with kAcross.
 template <bool kAcross>
 __device__ inline void multiply(Sums& d, uint64_t a, uint64_t b, bool adds) {
   asm volatile(
-      "{\n.reg .pred adds;\nsetp.ne.b32 adds, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "{\n.reg .pred adds;\nsetp.ne.b32 adds, %98, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
       "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-      "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-      "%128, %129, adds, 1, 1, 0, %131;\n}"
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
+      "%96, %97, adds, 1, 1, 0, %99;\n}"
       : TRIREME_SIXTEEN(0), TRIREME_SIXTEEN(16), TRIREME_SIXTEEN(32), TRIREME_SIXTEEN(48), TRIREME_SIXTEEN(64),
-        TRIREME_SIXTEEN(80), TRIREME_SIXTEEN(96), TRIREME_SIXTEEN(112)
+        TRIREME_SIXTEEN(80)
       : "l"(a), "l"(b), "r"(static_cast<int>(adds)), "n"(kAcross ? 1 : 0));
 }
 #undef TRIREME_FOUR
 #undef TRIREME_SIXTEEN
 
-/// A warp group's share of 64 x 64 elements of 16 bits, as Sums has them: words of 2 columns, [8 columns][8 rows].
-using Words = uint32_t[8][2];
+/// A warp group's share of 64 rows x 8 kGroups columns of 16 bits, as Sums has them: words of 2 columns, [8 columns][8
+/// rows].
+template <int kGroups>
+using Words = uint32_t[kGroups][2];
 
-/// Where this thread's row of the 8 x 8 matrices of columns 8 j to 8 j + 15 lies in a box of 64 rows.
+/// Where this thread's row of the 8 x 8 matrices of columns 8 j to 8 j + 15 lies in a box of 64 rows and kBoxCols
+/// columns, swizzled as copies of such boxes are.
+template <int kBoxCols>
 __device__ inline uint32_t place_in_box(uint32_t box, int j, int thread) {
+  static_assert(kBoxCols == 64 || kBoxCols == 32);
   const int matrix = thread % 32 / 8, row = thread / 32 * 16 + (matrix & 1) * 8 + thread % 8;
-  return box + row * kSwizzled + (((j + matrix / 2) ^ (row & 7)) << 4);
+  const int swizzle = kBoxCols == 64 ? row & 7 : row / 2 & 3;
+  return box + row * (2 * kBoxCols) + (((j + matrix / 2) ^ swizzle) << 4);
 }
-__device__ inline void write_box(uint32_t box, const Words& w, int thread) {
+/// To and from the columns of a box that begin with 8 * first.
+template <int kBoxCols, int kGroups>
+__device__ inline void write_box(uint32_t box, int first, const Words<kGroups>& w, int thread) {
 #pragma unroll
-  for (int j = 0; j < 8; j += 2)
-    asm volatile(
-        "stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};" ::"r"(place_in_box(box, j, thread)),
-        "r"(w[j][0]), "r"(w[j][1]), "r"(w[j + 1][0]), "r"(w[j + 1][1])
-        : "memory");
+  for (int j = 0; j < kGroups; j += 2)
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared::cta.b16 [%0], {%1, %2, %3, %4};" ::"r"(
+                     place_in_box<kBoxCols>(box, first + j, thread)),
+                 "r"(w[j][0]), "r"(w[j][1]), "r"(w[j + 1][0]), "r"(w[j + 1][1])
+                 : "memory");
 }
-__device__ inline void read_box(Words& w, uint32_t box, int thread) {
+template <int kBoxCols, int kGroups>
+__device__ inline void read_box(Words<kGroups>& w, uint32_t box, int first, int thread) {
 #pragma unroll
-  for (int j = 0; j < 8; j += 2)
+  for (int j = 0; j < kGroups; j += 2)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared::cta.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(w[j][0]), "=r"(w[j][1]), "=r"(w[j + 1][0]), "=r"(w[j + 1][1])
-                 : "r"(place_in_box(box, j, thread))
+                 : "r"(place_in_box<kBoxCols>(box, first + j, thread))
                  : "memory");
 }
 

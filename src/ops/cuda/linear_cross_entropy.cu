@@ -104,7 +104,7 @@ void linear_cross_entropy(Ctx& ctx, const LinearCrossEntropy& a, const CrossEntr
   const int64_t n = a.x.size(0);
   target_logits<<<narrow<int>(ceil_div(n, kWarps)), kThreads, 0, stream_of(ctx)>>>(rows);
   check_launch(op);
-  ExpLogits::Args args{.g = map_of(parts.g, 64),
+  ExpLogits::Args args{.g = map_of(parts.g, 128),
                        .partial = parts.partial.f32(),
                        .above = rows.above,
                        .again = rows.again,
@@ -115,7 +115,7 @@ void linear_cross_entropy(Ctx& ctx, const LinearCrossEntropy& a, const CrossEntr
                        .second = false};
   for (const bool second : {false, true}) {
     args.second = second;
-    launch_tiles<ExpLogits>(ctx, op, a.x, a.weight, a.weight.size(0), args);
+    launch_tiles<ExpLogits>(ctx, op, a.x, {a.weight, a.weight}, a.weight.size(0), args);
   }
   finish_rows<<<narrow<int>(ceil_div(n, kWarp)), kThreads, 0, stream_of(ctx)>>>(rows);
   check_launch(op);

@@ -5,7 +5,7 @@
 
 namespace trireme::cuda {
 
-constexpr int64_t kCrossEntropyColumns = 256;  // that one partial sum is over
+constexpr int64_t kCrossEntropyColumns = 192;  // that one partial sum is over
 
 /// What comes of the first product. The reference of a row is the target's logit plus `above`, which is 0 unless the
 /// row has logits so far above the target's that their exponentials are of no use.

@@ -1,19 +1,19 @@
 // Products of bf16, c = a . b, on compute capability 9.0a, whose tiles end in something of ours: an End takes the sums
 // while they are in registers, so that what follows a product costs no pass over memory of its own.
 //
-// A block has a warp group that fetches and two that multiply. These take tiles of 64 rows in turns: while one works at
-// the end of its tile, the tensor cores are busy with the other's sum. Two blocks, a cluster, have the same columns and
-// bring each other half of b. Who multiplies follows the ring of stages only in its turn, since a barrier's parity
-// tells no more than two rounds of it apart.
+// A block has a warp group that fetches and two that multiply. These take tiles of 128 rows and 192 columns in turns:
+// while one works at the end of its tile, the tensor cores are busy with the other's sum. Such a tile asks for 53 bytes
+// a cycle at their full rate, where the L2 gives a multiprocessor about 64 (64 x 256 asks for 80). Two blocks, a
+// cluster, have the same columns and bring each other half of b. Who multiplies follows the ring of stages only in its
+// turn, since a barrier's parity tells no more than two rounds of it apart.
 //
 // An End (gated_ends.cuh) has
 //   Args                  what it needs beside the operands, in the kernel's arguments
 //   kAcross               whether b lies across the sum, (terms, columns), or along it, (columns, terms)
 //   kCols                 how far it is from a tile to the next along the columns
 //   kStages               of the ring of operands
-//   kBoxes, kBarriers     of 64 x 64 elements and of one arrival, that each group has for itself
-//   kBytes                of shared memory besides, for each group
-//   b_row(args, col, h)   along the sum: the first of the 128 rows of b that are half h of the tile at `col`
+//   kBytes, kBarriers     of shared memory, and of one arrival, that each group has for itself
+//   b_row(col, h)         along the sum: where the 96 rows of b begin that are half h of the tile at `col`
 //   End(args, corner), begin(tile), end(sums, tile)
 //                         in every thread that multiplies; begin comes before the sum, to ask for what the end reads.
 //                         Rows and columns that a matrix has not are in the last tiles: their sums are 0.
@@ -23,6 +23,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 
 #include "base/numeric.h"
 #include "ops/cuda/barrier.cuh"
@@ -33,12 +34,12 @@
 namespace trireme::cuda {
 
 struct ProductMaps {
-  CUtensorMap a;  // boxes of (64, 64)
-  CUtensorMap b;  // boxes of (128, 64) along the sum, (64, 64) across it
+  CUtensorMap a;     // boxes of (128, 64)
+  CUtensorMap b[2];  // what each block of a cluster brings: boxes of (96, 64) along the sum, (32, 64) across it
 };
 
 struct Tiles {
-  int rows = 0, cols = 0;  // tiles of both blocks together: 128 rows, End::kCols columns
+  int rows = 0, cols = 0;  // tiles of both blocks together: 256 rows, End::kCols columns
   int band = 0;            // rows of tiles walked column by column, so that both operands stay in L2
   int steps = 0;           // of 64 terms
 };
@@ -46,39 +47,28 @@ struct Tiles {
 struct Tile {
   int row, col;  // of this block
 };
+using TileSums = hopper::Sums[2];  // of rows 0 to 63 and of rows 64 to 127
 
-/// What a group has for itself at the end of a tile: addresses in shared memory.
+/// What a group has for itself at the end of a tile: addresses in shared memory, bytes at a multiple of 1024.
 struct Corner {
-  uint32_t boxes, barriers, bytes;
+  uint32_t bytes, barriers;
   int group, thread;  // for wait_in_group, and of 128
 };
 
 constexpr int kBoxBytes = 64 * hopper::kSwizzled;
 constexpr int kTileThreads = 384;
 
-/// Puts a group's 64 x 64 elements through its first box, once what was put there before has been read.
-__device__ inline void put_words(const CUtensorMap& map, int col, int row, const hopper::Words& w, const Corner& c) {
-  if (c.thread == 0) hopper::wait_for_reads();
-  hopper::wait_in_group(c.group);
-  hopper::write_box(c.boxes, w, c.thread);
-  hopper::fence_for_put();
-  hopper::wait_in_group(c.group);
-  if (c.thread == 0) hopper::put(map, col, row, c.boxes);
-}
-
 template <class End>
 struct TileShape {
-  static constexpr int kStage = 5 * kBoxBytes;  // 64 rows of a, 256 columns of b
-  static constexpr int kCorner = End::kBoxes * kBoxBytes + End::kBytes;
+  static constexpr int kStage = (2 + 3) * kBoxBytes;  // 128 rows of a, 192 columns of b
   static constexpr int kBarriers = 2 * End::kStages + 2 + 2 * End::kBarriers;
-  static constexpr int kBytes = End::kStages * kStage + 2 * kCorner + kBarriers * 8 + 1024;
-  static_assert(kCorner % 1024 == 0);
+  static constexpr int kBytes = End::kStages * kStage + 2 * End::kBytes + kBarriers * 8 + 1024;
+  static_assert(End::kBytes % 1024 == 0);
 };
 
 template <class End>
 class TileProduct {
   using Shape = TileShape<End>;
-  using Sums = hopper::Sums;
   static constexpr int kStages = End::kStages;
 
  public:
@@ -88,7 +78,7 @@ class TileProduct {
         args_(args),
         stages_((shared_address(memory) + 1023) & ~1023U),  // swizzled boxes begin at multiples of 1024
         corners_(stages_ + kStages * Shape::kStage),
-        full_(corners_ + 2 * Shape::kCorner),
+        full_(corners_ + 2 * End::kBytes),
         empty_(full_ + kStages * 8),
         turn_(empty_ + kStages * 8),
         rank_(static_cast<int>(hopper::rank_in_cluster())) {}
@@ -110,13 +100,16 @@ class TileProduct {
         const uint32_t to = stages_ + stage_ * Shape::kStage, barrier = full_ + 8 * stage_;
         arrive_and_expect(barrier, Shape::kStage);
         hopper::fetch(to, maps_.a, k * 64, tile.row, barrier);
-        const uint32_t half = to + (1 + 2 * rank_) * kBoxBytes;
+        const uint32_t b = to + 2 * kBoxBytes;
+        const CUtensorMap& map = maps_.b[rank_];
         if constexpr (End::kAcross) {
-          const int col = tile.col + rank_ * 128;
-          hopper::fetch_for_both(half, maps_.b, col, k * 64, barrier);
-          hopper::fetch_for_both(half + kBoxBytes, maps_.b, col + 64, k * 64, barrier);
+          const int term = rank_ * 32;
+#pragma unroll
+          for (int i = 0; i < 3; ++i)
+            hopper::fetch_for_both(b + i * kBoxBytes + term * hopper::kSwizzled, map, tile.col + i * 64, k * 64 + term,
+                                   barrier);
         } else {
-          hopper::fetch_for_both(half, maps_.b, k * 64, End::b_row(args_, tile.col, rank_), barrier);
+          hopper::fetch_for_both(b + rank_ * 96 * hopper::kSwizzled, map, k * 64, End::b_row(tile.col, rank_), barrier);
         }
       }
     }
@@ -125,11 +118,10 @@ class TileProduct {
   __device__ void multiply_all() {
     const int group = static_cast<int>(threadIdx.x) / 128, me = group - 1;
     thread_ = static_cast<int>(threadIdx.x) % 128;
-    End end(args_, {corners_ + me * Shape::kCorner, turn_ + 16 + me * End::kBarriers * 8,
-                    corners_ + me * Shape::kCorner + End::kBoxes * kBoxBytes, group, thread_});
+    End end(args_, {corners_ + me * End::kBytes, turn_ + 16 + me * End::kBarriers * 8, group, thread_});
     uint32_t round = me ^ 1;  // nobody has to hand the first turn to the first group
     if (me == 1) skip_stages();
-    Sums d;
+    TileSums d;
     for (int t = first_tile() + me * num_pairs(); t < num_tiles(); t += 2 * num_pairs()) {
       const Tile tile = tile_of(t);
       end.begin(tile);
@@ -150,7 +142,7 @@ class TileProduct {
   __device__ Tile tile_of(int t) const {
     const int band = t / (tiles_.band * tiles_.cols), within = t - band * tiles_.band * tiles_.cols;
     const int high = min(tiles_.band, tiles_.rows - band * tiles_.band);
-    return {(band * tiles_.band + within % high) * 128 + rank_ * 64, within / high * End::kCols};
+    return {(band * tiles_.band + within % high) * 256 + rank_ * 128, within / high * End::kCols};
   }
 
   __device__ void next_stage() {
@@ -168,21 +160,24 @@ class TileProduct {
   }
 
   /// The sums of a tile. Hands the turn on as soon as the last product is asked for.
-  __device__ void sum(Sums& d, uint32_t turn_of_other) {
+  __device__ void sum(TileSums& d, uint32_t turn_of_other) {
     constexpr int kStep = End::kAcross ? 2 * hopper::kEight : 32;  // bytes to the next 16 terms of b
     int last = 0;
     for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
       wait_for_phase(full_ + 8 * stage_, phase_);
-      const uint32_t at = stages_ + stage_ * Shape::kStage;
+      const uint32_t at = stages_ + stage_ * Shape::kStage, at_b = at + 2 * kBoxBytes;
       const uint64_t a = hopper::along_sum(at);
-      const uint64_t b = End::kAcross ? hopper::across_sum(at + kBoxBytes) : hopper::along_sum(at + kBoxBytes);
-      hopper::pin(d);
+      const uint64_t b = End::kAcross ? hopper::across_sum(at_b) : hopper::along_sum(at_b);
+      pin(d);
       hopper::begin_products();
 #pragma unroll
       for (int i = 0; i < 4; ++i)
-        hopper::multiply<End::kAcross>(d, a + ((i * 32) >> 4), b + ((i * kStep) >> 4), k > 0 || i > 0);
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          hopper::multiply<End::kAcross>(d[half], a + ((half * kBoxBytes + i * 32) >> 4), b + ((i * kStep) >> 4),
+                                         k > 0 || i > 0);
       hopper::commit_products();
-      hopper::pin(d);
+      pin(d);
       if (k > 0) {
         hopper::wait_for_products<1>();
         release(last);
@@ -191,8 +186,12 @@ class TileProduct {
     }
     if (thread_ == 0) arrive(turn_of_other);
     hopper::wait_for_products<0>();
-    hopper::pin(d);
+    pin(d);
     release(last);
+  }
+  static __device__ void pin(TileSums& d) {
+    hopper::pin(d[0]);
+    hopper::pin(d[1]);
   }
   __device__ void release(int stage) const {
     if (thread_ < 2) arrive_in_block(empty_ + 8 * stage, thread_);
@@ -245,17 +244,18 @@ bool has_tile_product(const CudaContext& context) {
   return attributes.numRegs > kRegistersOfNothing;
 }
 
-/// c = a . b, ended by End: a (M, K); b (N, K), or (K, N) across the sum; `cols` that tiles walk over. Both have boxes
-/// (has_boxes). Asynchronous; DeviceError naming `op` where the launch is refused.
+/// c = a . b, ended by End: a (M, K); b (N, K), or (K, N) across the sum, as each block of a cluster knows it; `cols`
+/// that tiles walk over. All have boxes (has_boxes). Asynchronous; DeviceError naming `op` where the launch is refused.
 template <class End>
-void launch_tiles(const Ctx& ctx, const char* op, const Tensor& a, const Tensor& b, int64_t cols,
+void launch_tiles(const Ctx& ctx, const char* op, const Tensor& a, const std::array<Tensor, 2>& b, int64_t cols,
                   const typename End::Args& args) {
   constexpr int64_t kBandBytes = int64_t{12} << 20;  // of a that stay in L2: a quarter of an H200's
   const int64_t rows = a.size(0), terms = a.size(1);
-  const int64_t band = std::clamp<int64_t>(kBandBytes / (128 * terms * 2), 8, 64);
-  const Tiles tiles{narrow<int>(ceil_div(rows, int64_t{128})), narrow<int>(ceil_div(cols, int64_t{End::kCols})),
+  const int64_t band = std::clamp<int64_t>(kBandBytes / (256 * terms * 2), 4, 32);
+  const Tiles tiles{narrow<int>(ceil_div(rows, int64_t{256})), narrow<int>(ceil_div(cols, int64_t{End::kCols})),
                     narrow<int>(band), narrow<int>(ceil_div(terms, int64_t{64}))};
-  const ProductMaps maps{map_of(a, 64), map_of(b, End::kAcross ? 64 : 128)};
+  constexpr int kBoxRows = End::kAcross ? 32 : 96;
+  const ProductMaps maps{map_of(a, 128), {map_of(b[0], kBoxRows), map_of(b[1], kBoxRows)}};
   launch_clusters(ctx, op,
                   {.blocks = static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2),
                    .cluster = 2,
