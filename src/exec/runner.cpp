@@ -11,6 +11,10 @@ namespace trireme {
 namespace {
 // Enough for the head's gradient to be read and written few times, few enough that the logits stay a small part.
 constexpr int64_t kGpuLogitRows = 16384;
+
+/// What a unit asked for `out` has written.
+Stream written(const Stream& out) { return out.summed ? Stream{out.delta, {}} : out; }
+
 }  // namespace
 
 StageRange StageRange::of(int num_units, int stages, int stage) {
@@ -192,11 +196,12 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
     marks_[static_cast<size_t>(slot)][i] = keep.mark();
     const bool embedding = u == 0, by_block = is_run_again(u);
     const Tensor x = !embedding && stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
-    Stream out;
+    Stream out{.summed = model_.units[i]->sums(ctx_)};
     // What nobody needs again lies in the carry buffers. The residual is saved by its block (none, cheap), and the
-    // embedding's output is the first block's input.
+    // embedding's output, or a block's sum, is the next block's input.
     out.residual = by_block ? resized(residual_[u % 2], n) : keep.take(options_.activation_dtype, shape);
-    if (!embedding) out.delta = resized(delta_[u % 2], n);
+    const bool is_input = out.summed && u + 1 < stage.last;
+    if (!embedding) out.delta = is_input ? keep.take(options_.activation_dtype, shape) : resized(delta_[u % 2], n);
     inputs_[static_cast<size_t>(slot)][i] = x.defined() ? x : stream_.residual;
 
     ctx_.keep = by_block ? &rebuild_ : &keep;
@@ -208,7 +213,7 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
     params_.release(u);
     rebuild_.release(rebuilt);
-    stream_ = out;
+    stream_ = written(out);
   }
 }
 
@@ -221,8 +226,8 @@ void Runner::prefetch_behind(const StageRange& stage, int u) {
 void Runner::rebuild(const Batch& batch, int slot, int unit) {
   const Tensor& x = inputs_[static_cast<size_t>(slot)][static_cast<size_t>(unit)];
   ctx_.keep = &rebuild_;
-  const Stream out{rebuild_.take(x.dtype, x.shape), {}};
-  model_.units[static_cast<size_t>(unit)]->forward(ctx_, batch, slot, {x, {}}, {}, out);
+  Unit& again = *model_.units[static_cast<size_t>(unit)];
+  again.forward(ctx_, batch, slot, {x, {}}, {}, {rebuild_.take(x.dtype, x.shape), {}, again.sums(ctx_)});
 }
 
 /// `first`: of the stage's micro-batches in a step.
@@ -279,13 +284,14 @@ void Runner::evaluate(const StageRange& stage, const Batch& batch) {
   for (int u = stage.first; u < stage.last; ++u) {
     const ArenaScope scope(keep);
     const Tensor x = stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
-    const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n)};
+    Unit& unit = *model_.units[static_cast<size_t>(u)];
+    const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n), unit.sums(ctx_)};
     params_.acquire(u);
     prefetch_behind(stage, u);
     failpoint("runner.evaluate");
-    model_.units[static_cast<size_t>(u)]->forward(ctx_, batch, schedule_.slots, stream_, x, out);
+    unit.forward(ctx_, batch, schedule_.slots, stream_, x, out);
     params_.release(u);
-    stream_ = out;
+    stream_ = written(out);
   }
   if (!stage.is_last) {
     groups_.pp->send(outgoing(stream_), (rank + 1) % ranks);

@@ -91,7 +91,8 @@ SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
   return heads;
 }
 
-void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved) const {
+void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved,
+                            const Tensor* residual) const {
   const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
   saved.qkv = ctx.keep->take(x.dtype, {n, qkv_.local_out()});
   qkv_.forward(ctx, saved.qkv, x, config_.keeps_inputs ? &saved.qkv_input : nullptr);
@@ -112,7 +113,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
                       .rope_table = config_.rope_table,
                       .positions = batch.positions,
                       .cache_rows = batch.cache_rows});
-    return out_.forward(ctx, y, saved.out);
+    return out_.forward(ctx, y, saved.out, nullptr, nullptr, nullptr, residual);
   }
   if (config_.rope_table.defined())
     rope(ctx, turned(saved.qk.defined() ? saved.qk : saved.qkv), batch.positions, config_.rope_table);
@@ -134,7 +135,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
     context_attention_forward(ctx, *groups_.cp(), out, saved.lse, heads.q, heads.k, heads.v, args, batch.context);
   else
     attention_forward(ctx, out, saved.lse, heads.q, heads.k, heads.v, args);
-  out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr);
+  out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr, nullptr, nullptr, residual);
 }
 
 void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch,

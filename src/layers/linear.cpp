@@ -58,14 +58,19 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu,
-                     const Tensor* swiglu) const {
+void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu, const Tensor* swiglu,
+                     const Tensor* residual) const {
+  CHECK(residual == nullptr || (groups_.tp().size() == 1 && bias_ == nullptr && !float8_), weight_.spec.name,
+        " adds no residual");
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
   const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
   const Tensor part = row ? groups_.partial(ctx, y) : y;
-  MatmulOptions options{
-      .transpose_b = true, .bias = adds_bias ? &bias_->value : nullptr, .before_gelu = before_gelu, .swiglu = swiglu};
+  MatmulOptions options{.transpose_b = true,
+                        .bias = adds_bias ? &bias_->value : nullptr,
+                        .residual = residual,
+                        .before_gelu = before_gelu,
+                        .swiglu = swiglu};
   const Tensor whole = row ? x : groups_.gather(ctx, x);
   if (saved != nullptr) *saved = {};
   if (float8_) {

@@ -42,9 +42,10 @@ class Linear {
 
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
   /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
-  /// With `swiglu` (column kind) the SwiGLU of y goes there. `saved`, where not null, is filled from ctx.keep.
+  /// With `swiglu` (column kind) the SwiGLU of y goes there. `saved`, where not null, is filled from ctx.keep. To y
+  /// `residual` (N, local_out) is added where it is not null (a rank alone, without bias or float8).
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
-               const Tensor* swiglu = nullptr) const;
+               const Tensor* swiglu = nullptr, const Tensor* residual = nullptr) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. Where x is
   /// the GELU of `before_gelu` (row kind), dx is the gradient of that; where it is the SwiGLU of `before_swiglu` (row
   /// kind), that becomes its own gradient and dx is scratch. x is not read where `saved` holds it.

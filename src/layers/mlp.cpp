@@ -39,7 +39,7 @@ void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
     gelu_forward(ctx, act, up);
 }
 
-void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
+void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved, const Tensor* residual) const {
   const int64_t n = groups_.whole_rows(x.size(0));
   const bool gelu = config_.kind != MlpKind::swiglu;
   saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
@@ -51,7 +51,7 @@ void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved) const {
               gelu ? &saved.up : nullptr, gelu ? nullptr : &act);
   saved.act = keeps_act ? act : Tensor();
   saved.down_input = {};
-  if (y.defined()) down_.forward(ctx, y, act, codes ? &saved.down_input : nullptr);
+  if (y.defined()) down_.forward(ctx, y, act, codes ? &saved.down_input : nullptr, nullptr, nullptr, residual);
 }
 
 void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const {

@@ -23,6 +23,12 @@ Block::Block(const ParamBuilder& params, const BlockConfig& config, const LayerG
       norm2_(params, "norm2", config.norm, config.attention.hidden, config.norm_eps, groups.sequence_parallel()),
       mlp_(params.scoped("mlp"), in_block(config.mlp, config.dropout), groups) {}
 
+/// On a GPU by the products that end both branches, where nothing comes between product and sum.
+bool Block::sums(const Ctx& ctx) const {
+  const bool bare = config_.dropout == 0 && !config_.float8 && !config_.attention.out_bias && !config_.mlp.bias;
+  return ctx.backend == DeviceKind::cuda && bare && groups_.tp().size() == 1;
+}
+
 void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
   const ArenaScope scope(*ctx.temp);
   Saved& s = saved_[static_cast<size_t>(slot)];
@@ -32,15 +38,18 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   s.x = x.defined() ? x : in.residual;
   const Tensor y1 = norms.take(s.x.dtype, s.x.shape);
   norm1_.forward(ctx, y1, x, in.residual, in.delta, s.norm1);
-  const Tensor branch = ctx.temp->take(s.x.dtype, s.x.shape);
-  attention_.forward(ctx, branch, y1, batch, s.attention);
+  s.mid = out.residual;
+  const Tensor branch = out.summed ? Tensor() : ctx.temp->take(s.x.dtype, s.x.shape);
+  attention_.forward(ctx, out.summed ? s.mid : branch, y1, batch, s.attention, out.summed ? &s.x : nullptr);
   if (config_.dropout > 0)
     dropout(ctx, branch, branch, config_.dropout, config_.attention_site, groups_.own_rows(batch));
 
-  s.mid = out.residual;
   const Tensor y2 = norms.take(s.x.dtype, s.x.shape);
-  norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
-  mlp_.forward(ctx, out.delta, y2, s.mlp);
+  if (out.summed)
+    norm2_.forward(ctx, y2, {}, s.mid, {}, s.norm2);
+  else
+    norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
+  mlp_.forward(ctx, out.delta, y2, s.mlp, out.summed ? &s.mid : nullptr);
   if (config_.dropout > 0 && out.delta.defined())
     dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, groups_.own_rows(batch));
 

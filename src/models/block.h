@@ -22,6 +22,7 @@ class Block final : public Unit {
  public:
   Block(const ParamBuilder& params, const BlockConfig& config, const LayerGroups& groups);
 
+  bool sums(const Ctx& ctx) const override;
   void set_slots(int slots) override { saved_.resize(static_cast<size_t>(slots)); }
   void forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) override;
   void backward(Ctx& ctx, const Batch& batch, int slot, Tensor g) override;

@@ -14,15 +14,20 @@
 namespace trireme {
 
 /// The boundary between units: the residual stream is residual + delta, added by the next unit's first norm. (N, C)
-/// both; an undefined delta means none.
+/// both; an undefined delta means none. What a unit is to write may be `summed`: delta then gets the sum of both, and
+/// the residual is the unit's own. The bits are the same.
 struct Stream {
   Tensor residual, delta;
+  bool summed = false;
 };
 
 /// Embedding or block.
 class Unit {
  public:
   virtual ~Unit() = default;
+
+  /// Whether summing its stream costs the unit less than it costs the next one's norm: it may be asked to then.
+  virtual bool sums(const Ctx&) const { return false; }
 
   /// Prepares `slots` places for saved state: one for each micro-batch in flight.
   virtual void set_slots(int slots) = 0;

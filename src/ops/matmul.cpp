@@ -2,6 +2,7 @@
 #include "ops/matmul.h"
 
 #include "ops/activation.h"
+#include "ops/basic.h"
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
@@ -18,9 +19,11 @@ namespace {
 /// The same as two ops.
 void product_and_activation(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   MatmulOptions product = options;
-  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = product.residual = nullptr;
   matmul(ctx, options.before_gelu != nullptr ? *options.before_gelu : c, a, b, product);
-  if (options.before_gelu != nullptr)
+  if (options.residual != nullptr)
+    add(ctx, c, *options.residual, c);
+  else if (options.before_gelu != nullptr)
     gelu_forward(ctx, c, *options.before_gelu);
   else if (options.times_gelu_of != nullptr)
     gelu_backward(ctx, c, c, *options.times_gelu_of);
@@ -74,6 +77,15 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     if (ctx.backend != DeviceKind::cuda || float8) return product_and_activation(ctx, c, a, b, options);
   }
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  if (options.residual != nullptr) {
+    CHECK(options.bias == nullptr && !options.accumulate && options.before_gelu == nullptr &&
+              options.times_gelu_of == nullptr && options.swiglu == nullptr && options.before_swiglu == nullptr,
+          op, ": a residual together with something else");
+    check_shape(op, "the residual", *options.residual, c.shape);
+    check_rows(op, "the residual", *options.residual);
+    check_dtype(op, "the residual", *options.residual, c.dtype);
+    if (!on_gpu || float8) return product_and_activation(ctx, c, a, b, options);
+  }
   if (options.swiglu != nullptr) {
     CHECK(!options.accumulate && options.before_gelu == nullptr && options.times_gelu_of == nullptr, op,
           ": SwiGLU together with GELU or accumulate");
@@ -98,8 +110,10 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
   if (!on_gpu) plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
   const Tensor scratch =
       on_gpu ? ctx.temp->take(DType::u8, {cuda::kMatmulWorkspace}) : ctx.temp->take(DType::f32, {plan.scratch_floats});
-  const double bytes = options.before_swiglu != nullptr ? bytes_of(a, b, *options.before_swiglu, *options.before_swiglu)
-                                                        : bytes_of(c, a, b) + (options.accumulate ? bytes_of(c) : 0.0);
+  const double bytes =
+      options.before_swiglu != nullptr
+          ? bytes_of(a, b, *options.before_swiglu, *options.before_swiglu)
+          : bytes_of(c, a, b) + (options.accumulate || options.residual != nullptr ? bytes_of(c) : 0.0);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes, .matmul = true})) return;
   if (m == 0 || n == 0) return;

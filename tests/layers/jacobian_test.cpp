@@ -10,6 +10,7 @@
 #include "layers/head.h"
 #include "layers/mlp.h"
 #include "models/block.h"
+#include "ops/basic.h"
 #include "params/grad_store.h"
 #include "params/init.h"
 
@@ -273,6 +274,28 @@ TEST_P(BlockJacobian, OfTheBlock) {
         return dot(out_r, r) + dot(out_d, r);
       },
       {residual, delta}, {g, g});
+}
+
+TEST_F(Jacobian, ABlockMayWriteTheSumOfItsStreamWithTheSameBits) {
+  BlockConfig config;
+  config.attention = {.hidden = kHidden, .heads = 3, .kv_heads = 3, .head_dim = 4};
+  config.mlp = {.kind = MlpKind::swiglu, .hidden = kHidden, .intermediate = 20};
+  Block block(builder_, config, single_);
+  block.set_slots(2);
+  bind();
+  const Shape shape{kTokens, kHidden};
+  const Tensor in = random(shape, 1), mid = random(shape, 2), sum = random(shape, 3), residual = random(shape, 4),
+               delta = random(shape, 5), both = random(shape, 6), g = random(shape, 7), other_g = random(shape, 7);
+  block.forward(ctx_, batch_, 0, {in, {}}, {}, {mid, sum, true});
+  block.forward(ctx_, batch_, 1, {in, {}}, {}, {residual, delta});
+  add(ctx_, both, residual, delta);
+  block.backward(ctx_, batch_, 0, g);
+  block.backward(ctx_, batch_, 1, other_g);
+  for (int64_t i = 0; i < shape.numel(); ++i) {
+    ASSERT_EQ(mid.f32()[i], residual.f32()[i]);
+    ASSERT_EQ(sum.f32()[i], both.f32()[i]);
+    ASSERT_EQ(g.f32()[i], other_g.f32()[i]);
+  }
 }
 
 }  // namespace

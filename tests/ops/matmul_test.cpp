@@ -1,6 +1,7 @@
 #include "ops/matmul.h"
 
 #include "ops/activation.h"
+#include "ops/basic.h"
 #include "ops/cpu/blas.h"
 #include "ops/op_test.h"
 #include "support/allocations.h"
@@ -120,6 +121,21 @@ TEST(Matmul, AddsToA16BitSumAndRoundsOnce) {
       OpContext op;
       matmul(op.ctx(), c.t, a.t, b.t, {.transpose_a = transposed, .accumulate = true});
       EXPECT_EQ(c.values(), x.sum(m * n)) << dtype_name(type);
+    }
+}
+
+TEST(Matmul, AResidualIsAddedToTheRoundedProduct) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16})
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{3, 21, 35}, {70, 40, 64}}) {
+      const Owned a(type, {m, k}, random_values(m * k, 1)), b(type, {n, k}, random_values(n * k, 2)),
+          residual(type, {m, n}, random_values(m * n, 3), 2), c(type, {m, n}, 3), apart(type, {m, n}),
+          sum(type, {m, n});
+      OpContext op;
+      matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .residual = &residual.t});
+      matmul(op.ctx(), apart.t, a.t, b.t, {.transpose_b = true});
+      add(op.ctx(), sum.t, residual.t, apart.t);
+      EXPECT_EQ(c.values(), sum.values()) << dtype_name(type);
+      EXPECT_TRUE(c.padding_intact());
     }
 }
 

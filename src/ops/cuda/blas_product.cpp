@@ -48,6 +48,12 @@ MatrixLayout layout_of(const Tensor& t) {
 /// Whether rows begin at multiples of 16 bytes.
 bool is_packed(const Tensor& t) { return alignment(t) >= 16 && pitch(t) * dtype_size(t.dtype) % 16 == 0; }
 
+/// What the product is added to, if to anything.
+const Tensor& added_to(const Call& call) { return call.options.residual != nullptr ? *call.options.residual : call.c; }
+cublasLtMatrixLayout_t added_to(const Prepared& p) {
+  return p.residual.handle != nullptr ? p.residual.handle : p.c.handle;
+}
+
 /// The pointers that belong to a call and lie in the descriptor.
 void set_pointers(const Prepared& p, const MatmulOptions& o) {
   if (o.bias != nullptr) set(p.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias->data);
@@ -70,7 +76,7 @@ const Tensor* side_of_gelu(const MatmulOptions& o) {
 
 ProductKey key_of(const Call& call, bool tf32) {
   const auto& [context, c, a, b, o, workspace] = call;
-  const Tensor* side = side_of_gelu(o);
+  const Tensor* side = o.residual != nullptr ? o.residual : side_of_gelu(o);
   return {c.size(0),
           c.size(1),
           a.size(o.transpose_a ? 0 : 1),
@@ -82,7 +88,7 @@ ProductKey key_of(const Call& call, bool tf32) {
           static_cast<int64_t>(c.dtype),
           o.transpose_a + 2 * o.transpose_b + 4 * o.accumulate + 8 * (o.bias != nullptr) + 16 * tf32 +
               32 * (o.before_gelu != nullptr) + 64 * (o.times_gelu_of != nullptr) + 128 * (o.swiglu != nullptr) +
-              256 * (o.before_swiglu != nullptr),
+              256 * (o.before_swiglu != nullptr) + 512 * (o.residual != nullptr),
           o.bias == nullptr ? 0 : static_cast<int64_t>(o.bias->dtype),
           alignment(a),
           alignment(b),
@@ -118,6 +124,7 @@ Prepared describe(const Call& call, bool tf32) {
   p.a = layout_of(call.a);
   p.b = layout_of(call.b);
   p.c = layout_of(call.c);
+  if (o.residual != nullptr) p.residual = layout_of(*o.residual);
   return p;
 }
 
@@ -127,7 +134,7 @@ std::vector<cublasLtMatmulAlgo_t> candidates(const Call& call, const Prepared& p
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(call.workspace.bytes()));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment(call.b));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment(call.a));
-  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(call.c));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment(added_to(call)));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment(call.c));
   // Parts of a sum over k are added in f32, never in the type of a 16-bit result.
   if (call.c.dtype != DType::f32)
@@ -135,7 +142,7 @@ std::vector<cublasLtMatmulAlgo_t> candidates(const Call& call, const Prepared& p
   std::array<cublasLtMatmulHeuristicResult_t, kCandidates> results{};
   int found = 0;
   const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(call.context.blas(), p.operation.handle, p.b.handle, p.a.handle, p.c.handle,
+      cublasLtMatmulAlgoGetHeuristic(call.context.blas(), p.operation.handle, p.b.handle, p.a.handle, added_to(p),
                                      p.c.handle, preference.handle, kCandidates, results.data(), &found);
   std::vector<cublasLtMatmulAlgo_t> out;
   if (status != CUBLAS_STATUS_SUCCESS) return out;
@@ -148,17 +155,19 @@ std::vector<cublasLtMatmulAlgo_t> candidates(const Call& call, const Prepared& p
 bool is_usable(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm) {
   cublasLtMatmulHeuristicResult_t result{};
   const cublasStatus_t status = cublasLtMatmulAlgoCheck(call.context.blas(), p.operation.handle, p.b.handle, p.a.handle,
-                                                        p.c.handle, p.c.handle, &algorithm, &result);
+                                                        added_to(p), p.c.handle, &algorithm, &result);
   return status == CUBLAS_STATUS_SUCCESS && result.state == CUBLAS_STATUS_SUCCESS &&
          result.workspaceSize <= static_cast<size_t>(call.workspace.bytes());
 }
 
 cublasStatus_t run(const Call& call, const Prepared& p, const cublasLtMatmulAlgo_t& algorithm, void* c) {
   set_pointers(p, call.options);
-  const float alpha = call.options.alpha, beta = call.options.accumulate ? 1 : 0;
+  const Tensor* residual = call.options.residual;
+  const float alpha = call.options.alpha, beta = call.options.accumulate || residual != nullptr ? 1 : 0;
   return cublasLtMatmul(call.context.blas(), p.operation.handle, &alpha, call.b.data, p.b.handle, call.a.data,
-                        p.a.handle, &beta, c, p.c.handle, c, p.c.handle, &algorithm, call.workspace.data,
-                        static_cast<size_t>(call.workspace.bytes()), call.context.stream());
+                        p.a.handle, &beta, residual != nullptr ? residual->data : c, added_to(p), c, p.c.handle,
+                        &algorithm, call.workspace.data, static_cast<size_t>(call.workspace.bytes()),
+                        call.context.stream());
 }
 
 /// Seen of cuBLASLt 13: a 16-bit product is rounded before the bias is added to it where rows are not packed; and

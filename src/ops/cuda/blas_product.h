@@ -41,7 +41,7 @@ enum class Way { library, apart, plain, gated };
 
 struct Prepared {
   OperationDescriptor operation;
-  MatrixLayout a, b, c;
+  MatrixLayout a, b, c, residual;
   cublasLtMatmulAlgo_t algorithm{};
   Way way = Way::library;
 };

@@ -23,14 +23,13 @@ __device__ inline void let_next_begin() {
 
 /// Starts a kernel that calls wait_for_previous().
 template <class Args>
-void launch_early(const Ctx& ctx, void (*kernel)(Args), dim3 grid, int threads, const Args& args,
-                  int shared_bytes = 0) {
+void launch_early(const Ctx& ctx, void (*kernel)(Args), dim3 grid, dim3 block, const Args& args, int shared_bytes = 0) {
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.blockDim = block;
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream_of(ctx);
   config.attrs = &early;

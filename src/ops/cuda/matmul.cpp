@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "ops/cuda/activation.h"
+#include "ops/cuda/basic.h"
 #include "ops/cuda/blas_product.h"
 #include "ops/cuda/few_rows.h"
 #include "ops/cuda/gated_product.h"
@@ -93,9 +94,11 @@ bool recall(const TuningFile& tuning, const std::string& key, const Call& call, 
 void matmul_apart(Ctx& ctx, const Call& call) {
   const MatmulOptions& o = call.options;
   MatmulOptions product = o;
-  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = nullptr;
+  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = product.residual = nullptr;
   matmul(ctx, o.before_gelu != nullptr ? *o.before_gelu : call.c, call.a, call.b, product, call.workspace);
-  if (o.before_gelu != nullptr)
+  if (o.residual != nullptr)
+    add(ctx, call.c, *o.residual, call.c);
+  else if (o.before_gelu != nullptr)
     gelu_forward(ctx, call.c, *o.before_gelu);
   else if (o.times_gelu_of != nullptr)
     gelu_backward(ctx, call.c, call.c, *o.times_gelu_of);
@@ -163,7 +166,7 @@ Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
                           ", b ", call.b.str(),
                           " on this GPU; leave out precision.linear_dtype=float8, which wants "
                           "compute capability 8.9 or newer"));
-  p.way = all.empty() ? has_gelu ? Way::apart : Way::plain : Way::library;
+  p.way = all.empty() ? has_gelu || call.options.residual != nullptr ? Way::apart : Way::plain : Way::library;
   if (all.empty()) return p;
   p.algorithm = all[0];
   const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
@@ -183,7 +186,7 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
   MatmulState& state = state_of(*ctx.cuda);
   const Call call{*ctx.cuda, c, a, b, o, workspace};
   if (o.before_swiglu == nullptr && takes_few_rows(c, a, b, o)) {
-    if (side_of_gelu(o) != nullptr) return matmul_apart(ctx, call);
+    if (side_of_gelu(o) != nullptr || o.residual != nullptr) return matmul_apart(ctx, call);
     return few_rows_matmul(ctx, c, a, b, o);
   }
   const ProductKey key = key_of(call, state.tf32);

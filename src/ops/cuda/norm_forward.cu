@@ -15,75 +15,107 @@ struct Forward {
   float *mean, *rstd;                        // mean null: RMSNorm
   bool has_delta, has_bias;
   float eps;
-  int group, groups;
 };
 
-/// `slots` hold two warps' worth of partial sums: one for each of the two reductions.
-template <class T, int V, int kPacks>
+/// The total over a row's threads, threadIdx.x of `group`, in each of them. As reduce_group of reduce.cuh, and in its
+/// order.
+__device__ float reduce_row(float v, int group, float* slots) {
+  if (group < kWarp) return reduce_lanes(v, group);
+  v = reduce_lanes(v);
+  if (group == kWarp) return v;
+  const unsigned warps = static_cast<unsigned>(group) / kWarp;
+  slots += threadIdx.y * warps;
+  if (threadIdx.x % kWarp == 0) slots[threadIdx.x / kWarp] = v;
+  __syncthreads();
+  v = slots[0];
+#pragma unroll 4
+  for (unsigned i = 1; i < warps; ++i) v += slots[i];
+  return v;
+}
+
+/// A block has rows of `group` threads. `slots` hold two warps' worth of partial sums: one for each of the two
+/// reductions.
+template <class T, int V, int kPacks, bool kCentered, bool kDelta>
 __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constant__ Forward a) {
   __shared__ float slots[2][kWarp];
-  const int thread = static_cast<int>(threadIdx.x) % a.group;
-  const int64_t row = int64_t{blockIdx.x} * a.groups + static_cast<int>(threadIdx.x) / a.group;
+  const int group = static_cast<int>(blockDim.x), cols = static_cast<int>(a.y.cols);
+  const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   const bool active = row < a.y.count;
   const char* from = a.residual.row(active ? row : 0);
-  const int64_t stride = int64_t{a.group} * V, first = int64_t{thread} * V;
+  const int stride = group * V, first = static_cast<int>(threadIdx.x) * V;
   let_next_begin();
-  Pack<T, V> weight = {};  // was there long before. Where rows are many, registers are worth more
-  if (kPacks == 1 && first < a.y.cols) weight = load<T, V>(a.weight, a.weight.base, first);
+  Pack<T, V> weights[kPacks] = {};  // were there long before. Where a delta takes the registers, they come late
+  if (kPacks == 1 && first < cols) weights[0] = load<T, V>(a.weight, a.weight.base, first);
   wait_for_previous();
 
   Pack<T, V> raw[kPacks] = {}, added[kPacks] = {};
 #pragma unroll
   for (int k = 0; k < kPacks; ++k)
-    if (const int64_t c = first + k * stride; active && c < a.y.cols) raw[k] = load<T, V>(a.residual, from, c);
-  if (a.has_delta) {
+    if (const int c = first + k * stride; active && c < cols) raw[k] = load<T, V>(a.residual, from, c);
+  if constexpr (kDelta) {
     const char* delta = a.delta.row(active ? row : 0);
 #pragma unroll
     for (int k = 0; k < kPacks; ++k)
-      if (const int64_t c = first + k * stride; active && c < a.y.cols) added[k] = load<T, V>(a.delta, delta, c);
+      if (const int c = first + k * stride; active && c < cols) added[k] = load<T, V>(a.delta, delta, c);
+  } else if constexpr (kPacks > 1) {
+#pragma unroll
+    for (int k = 0; k < kPacks; ++k)
+      if (const int c = first + k * stride; c < cols) weights[k] = load<T, V>(a.weight, a.weight.base, c);
   }
 
   float x[kPacks][V], sum = 0;
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     unpack(raw[k], x[k]);
-    if (a.has_delta) {
+    if constexpr (kDelta) {
       float d[V];
       unpack(added[k], d);
 #pragma unroll
       for (int i = 0; i < V; ++i) x[k][i] = rounded<T>(a.x, x[k][i] + d[i]);
-      if (const int64_t c = first + k * stride; active && c < a.y.cols) store<T, V>(a.x, a.x.row(row), c, x[k]);
+      if (const int c = first + k * stride; active && c < cols) store<T, V>(a.x, a.x.row(row), c, x[k]);
     }
+    if constexpr (kCentered)
 #pragma unroll
-    for (int i = 0; i < V; ++i) sum += x[k][i];
+      for (int i = 0; i < V; ++i) sum += x[k][i];
   }
-  const auto count = static_cast<float>(a.y.cols);
-  const float mean = a.mean != nullptr ? reduce_group(sum, a.group, slots[0]) / count : 0.0F;
+  const auto count = static_cast<float>(cols);
+  const float mean = kCentered ? reduce_row(sum, group, slots[0]) / count : 0.0F;
   float squares = 0;
 #pragma unroll
   for (int k = 0; k < kPacks; ++k)
-    if (first + k * stride < a.y.cols)
+    if (!kCentered || first + k * stride < cols)  // what is beyond the row is 0
 #pragma unroll
-      for (int i = 0; i < V; ++i) squares = fmaf(x[k][i] - mean, x[k][i] - mean, squares);
-  const float rstd = 1.0F / sqrtf(reduce_group(squares, a.group, slots[1]) / count + a.eps);
+      for (int i = 0; i < V; ++i) {
+        if constexpr (kCentered) x[k][i] -= mean;
+        squares = fmaf(x[k][i], x[k][i], squares);
+      }
+  const float rstd = 1.0F / sqrtf(reduce_row(squares, group, slots[1]) / count + a.eps);
 
   if (!active) return;
   char* to = a.y.row(row);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
-    const int64_t c = first + k * stride;
-    if (c >= a.y.cols) break;
+    const int c = first + k * stride;
+    if (c >= cols) break;
     float w[V], b[V] = {}, y[V];
-    unpack(kPacks == 1 ? weight : load<T, V>(a.weight, a.weight.base, c), w);
-    if (a.has_bias) unpack(load<T, V>(a.bias, a.bias.base, c), b);
+    unpack(kPacks > 1 && kDelta ? load<T, V>(a.weight, a.weight.base, c) : weights[k], w);
+    if (kCentered && a.has_bias) unpack(load<T, V>(a.bias, a.bias.base, c), b);
 #pragma unroll
-    for (int i = 0; i < V; ++i) y[i] = fmaf((x[k][i] - mean) * rstd, w[i], b[i]);
+    for (int i = 0; i < V; ++i) y[i] = fmaf(x[k][i] * rstd, w[i], b[i]);
     store<T, V>(a.y, to, c, y);
   }
-  if (thread == 0) {
+  if (threadIdx.x == 0) {
     a.rstd[row] = rstd;
-    if (a.mean != nullptr) a.mean[row] = mean;
+    if constexpr (kCentered) a.mean[row] = mean;
   }
+}
+
+template <class T, int kPacks>
+auto kernel_of(const Forward& a) {
+  constexpr int V = kWidth<T>;
+  if (a.mean != nullptr)
+    return a.has_delta ? forward_kernel<T, V, kPacks, true, true> : forward_kernel<T, V, kPacks, true, false>;
+  return a.has_delta ? forward_kernel<T, V, kPacks, false, true> : forward_kernel<T, V, kPacks, false, false>;
 }
 
 /// One block a row.
@@ -143,12 +175,11 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
     forward_any_kernel<<<narrow<int>(a.y.count), kThreads, 0, stream_of(ctx)>>>(a);
     return check_launch("norm_forward");
   }
-  a.group = shape.group;
-  a.groups = shape.groups;
-  const auto blocks = narrow<int>(ceil_div(a.y.count, shape.groups));
+  const dim3 grid(narrow<unsigned>(ceil_div(a.y.count, shape.groups)));
+  const dim3 block(static_cast<unsigned>(shape.group), static_cast<unsigned>(shape.groups));
   with_type(n.y.dtype, [&]<class T>(Type<T>) {
     with_packs(shape.packs, [&]<int kPacks>(std::integral_constant<int, kPacks>) {
-      launch_early(ctx, forward_kernel<T, kWidth<T>, kPacks>, dim3(static_cast<unsigned>(blocks)), shape.threads(), a);
+      launch_early(ctx, kernel_of<T, kPacks>(a), grid, block, a);
     });
   });
   check_launch("norm_forward");
