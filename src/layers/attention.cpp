@@ -6,6 +6,7 @@
 #include "layers/context_attention.h"
 #include "ops/attention.h"
 #include "ops/basic.h"
+#include "ops/matmul.h"
 #include "ops/rope.h"
 
 namespace trireme {
@@ -28,6 +29,9 @@ AttentionArgs attention_args(const AttentionConfig& config, const Batch& batch, 
           .sample_ids = batch.sample_ids,
           .head_begin = head_begin};
 }
+
+/// Whether positions are what backward turns back last in the gradients of q and k: then it sums them as it goes.
+bool turns_gradient_last(const AttentionConfig& c) { return c.rope_table.defined() && !c.qk_norm; }
 
 }  // namespace
 
@@ -52,6 +56,7 @@ SelfAttention::SelfAttention(const ParamBuilder& params, const AttentionConfig& 
             .pieces = c.kv_heads,
             .parts = {c.heads / c.kv_heads, 1, 1},
             .init_std = c.init_std,
+            .sums_bias = !turns_gradient_last(c),
             .float8 = c.float8},
            groups),
       out_(params, "out",
@@ -157,7 +162,12 @@ void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor
     else
       attention_backward(ctx, grads.q, grads.k, grads.v, d_o, heads.q, heads.k, heads.v, o, saved.lse, args);
   }
-  if (config_.rope_table.defined()) rope(ctx, turned(dqkv), batch.positions, config_.rope_table, true);
+  if (config_.rope_table.defined()) {
+    const Tensor bias = turns_gradient_last(config_) ? qkv_.bias_gradient() : Tensor();
+    const int64_t end = dqkv.size(1), turns = end - rank_.kv * d;
+    rope(ctx, turned(dqkv), batch.positions, config_.rope_table, true, bias.defined() ? bias.slice(0, 0, turns) : bias);
+    if (bias.defined()) sum_rows(ctx, bias.slice(0, turns, end), dqkv.slice(1, turns, end));
+  }
   if (q_norm_) {
     const Heads raw = split(saved.qkv), grads = split(dqkv);
     q_norm_->backward(ctx, grads.q, grads.q, raw.q, saved.q_norm, false);

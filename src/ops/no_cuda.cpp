@@ -77,6 +77,7 @@ void adamw_update(Ctx&, std::span<const AdamWSlice>, const AdamWArgs&) { fail();
 void clip_factor(Ctx&, const Tensor&, const Tensor&, const Tensor&, const ClipArgs&) { fail(); }
 
 void rope(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
+void rope_with_sums(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool, const Tensor&, const Tensor&) { fail(); }
 
 void sum_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 

@@ -71,6 +71,18 @@ TEST_P(Rope, InverseUndoesIt) {
   expect_close(x.values(), before, 0, 2 * dtype_epsilon(GetParam()), "x");
 }
 
+TEST_P(Rope, SumsTheRowsOfWhatItTurned) {
+  const int64_t n = 33, heads = 3, d = 16;
+  const Owned table = angle_table(50, d), positions = random_positions(n, 50);
+  const Owned x(GetParam(), {n, heads + 1, d}, random_values(n * (heads + 1) * d, 4));
+  const Owned sums(DType::f32, {heads * d}, random_values(heads * d, 5));
+  Doubles want = sums.values();
+  OpContext op;
+  rope(op.ctx(), x.t.slice(1, 0, heads), positions.t, table.t, true, sums.t);
+  for (size_t i = 0; const double v : read(x.t.slice(1, 0, heads))) want[i++ % want.size()] += v;
+  expect_close(sums.values(), want, 0, n * dtype_epsilon(DType::f32) * 4, "sums");
+}
+
 TEST_P(Rope, SameBitsAtAnyNumberOfThreads) {
   const Owned table = angle_table(50, 64), positions = random_positions(200, 50);
   Owned x(GetParam(), {200, 4, 64});
