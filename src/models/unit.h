@@ -15,7 +15,7 @@ namespace trireme {
 
 /// The boundary between units: the residual stream is residual + delta, added by the next unit's first norm. (N, C)
 /// both; an undefined delta means none. What a unit is to write may be `summed`: delta then gets the sum of both, and
-/// the residual is the unit's own. The bits are the same.
+/// the residual is the unit's own. The bits are the same, but for roundings that a GPU leaves out.
 struct Stream {
   Tensor residual, delta;
   bool summed = false;

@@ -18,8 +18,8 @@ struct MatmulOptions {
   // of 16, and c bf16 or f32; on a GPU sums for a bf16 c keep fewer bits on the way.
   const Tensor *a_scale = nullptr, *b_scale = nullptr;
 
-  // (M, N), c's dtype: added to c, which is rounded before as by two ops, where that can be in the same pass with the
-  // same bits. Not with bias, accumulate, GELU or SwiGLU; does not overlap c.
+  // (M, N), c's dtype: added to c, in the same pass where the library can. A c of 16 bits is rounded before, as by two
+  // ops; a GPU may leave that out. Not with bias, accumulate, GELU or SwiGLU; does not overlap c.
   const Tensor* residual = nullptr;
 
   // GELU in the same pass, where the library can; at most one of the two, c's dtype, contiguous rows; not with

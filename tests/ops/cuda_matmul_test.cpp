@@ -114,27 +114,31 @@ TEST_P(CudaMatmul, AddsToA16BitSumAndRoundsAtMostTwice) {
     }
 }
 
-/// Numbers whose products have f32 sums without rounding, so that only the order of the last two roundings can show.
-TEST_P(CudaMatmul, AddsAResidualToTheRoundedProduct) {
+/// Numbers whose products have f32 sums without rounding, so that only the last one or two roundings show.
+TEST_P(CudaMatmul, AddsAResidualAndRoundsAtMostTwice) {
   const auto whole = [](int64_t count, uint64_t seed) {
     Doubles values = random_values(count, seed, 8);
     for (double& v : values) v = std::round(v) / 8;
     return values;
   };
-  // The last two are large enough for candidates to be tried.
-  for (const auto& [m, n, k] :
-       {std::array<int64_t, 3>{4, 40, 64}, {48, 40, 64}, {37, 53, 29}, {1024, 768, 1024}, {9000, 1280, 512}})
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{4, 40, 64}, {48, 40, 64}, {37, 53, 29}, {1024, 768, 1024}})
     for (const int64_t pad : {0, 8}) {
       SCOPED_TRACE(cat(m, " x ", n, " x ", k, ", pad ", pad));
       const Twin& a = same_type_twin(dtype(), {m, k}, whole(m * k, 1));
       const Twin& b = same_type_twin(dtype(), {n, k}, whole(n * k, 2));
       const Twin& residual = same_type_twin(dtype(), {m, n}, random_values(m * n, 3, 0.7), pad);
       const Twin& c = same_type_twin(dtype(), {m, n}, Doubles(static_cast<size_t>(m * n), NAN), pad);
+      const Twin& product = twin(DType::f32, {m, n}, Doubles(static_cast<size_t>(m * n)));
       run_both([&](const Side& on) {
         const Tensor old = on(residual);
         matmul(on.ctx, on(c), on(a), on(b), {.transpose_b = true, .residual = &old});
+        matmul(on.ctx, on(product), on(a), on(b), {.transpose_b = true});
       });
-      EXPECT_TRUE(c.same_bits());
+      Doubles sums = product.want();
+      for (size_t i = 0; const double v : residual.want()) sums[i++] += v;
+      const Doubles got = c.got(), twice = c.want(), once = Owned(dtype(), {m, n}, sums).values();
+      for (size_t i = 0; i < got.size(); ++i)
+        ASSERT_TRUE(got[i] == twice[i] || got[i] == once[i]) << i << ": " << got[i];
       forget();
     }
 }
