@@ -96,12 +96,18 @@ __device__ inline void pin(Sums& d) {
   for (int i = 0; i < kCols / 2; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
+/// Whatever they hold is not wanted any more: from their last use to here their registers are free.
+__device__ inline void forget(Sums& d) {
+#pragma unroll
+  for (int i = 0; i < kCols / 2; ++i) asm volatile("" : "=f"(d[i]));
+}
+
 #define TRIREME_FOUR(i) "+f"(d[i]), "+f"(d[(i) + 1]), "+f"(d[(i) + 2]), "+f"(d[(i) + 3])
 #define TRIREME_SIXTEEN(i) TRIREME_FOUR(i), TRIREME_FOUR((i) + 4), TRIREME_FOUR((i) + 8), TRIREME_FOUR((i) + 12)
-/// d = a (64, 16 terms) . b (16 terms, 192), bf16, added to what is there with `adds`. a lies along the sum, b across
-/// it with kAcross.
-template <bool kAcross>
-__device__ inline void multiply(Sums& d, uint64_t a, uint64_t b, bool adds) {
+/// d = a (64, 16 terms) . b (16 terms, 192), bf16, added to what is there with kAdds. a lies along the sum, b across it
+/// with kAcross.
+template <bool kAcross, bool kAdds>
+__device__ inline void multiply(Sums& d, uint64_t a, uint64_t b) {
   asm volatile(
       "{\n.reg .pred adds;\nsetp.ne.b32 adds, %98, 0;\n"
       "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
@@ -114,7 +120,7 @@ __device__ inline void multiply(Sums& d, uint64_t a, uint64_t b, bool adds) {
       "%96, %97, adds, 1, 1, 0, %99;\n}"
       : TRIREME_SIXTEEN(0), TRIREME_SIXTEEN(16), TRIREME_SIXTEEN(32), TRIREME_SIXTEEN(48), TRIREME_SIXTEEN(64),
         TRIREME_SIXTEEN(80)
-      : "l"(a), "l"(b), "r"(static_cast<int>(adds)), "n"(kAcross ? 1 : 0));
+      : "l"(a), "l"(b), "n"(kAdds ? 1 : 0), "n"(kAcross ? 1 : 0));
 }
 #undef TRIREME_FOUR
 #undef TRIREME_SIXTEEN

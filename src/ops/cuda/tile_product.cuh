@@ -161,33 +161,42 @@ class TileProduct {
 
   /// The sums of a tile. Hands the turn on as soon as the last product is asked for.
   __device__ void sum(TileSums& d, uint32_t turn_of_other) {
-    constexpr int kStep = End::kAcross ? 2 * hopper::kEight : 32;  // bytes to the next 16 terms of b
-    int last = 0;
-    for (int k = 0; k < tiles_.steps; ++k, next_stage()) {
+    wait_for_phase(full_ + 8 * stage_, phase_);
+    hopper::forget(d[0]);
+    hopper::forget(d[1]);
+    multiply<false>(d);
+    int last = stage_;
+    next_stage();
+    for (int k = 1; k < tiles_.steps; ++k, next_stage()) {
       wait_for_phase(full_ + 8 * stage_, phase_);
-      const uint32_t at = stages_ + stage_ * Shape::kStage, at_b = at + 2 * kBoxBytes;
-      const uint64_t a = hopper::along_sum(at);
-      const uint64_t b = End::kAcross ? hopper::across_sum(at_b) : hopper::along_sum(at_b);
-      pin(d);
-      hopper::begin_products();
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-          hopper::multiply<End::kAcross>(d[half], a + ((half * kBoxBytes + i * 32) >> 4), b + ((i * kStep) >> 4),
-                                         k > 0 || i > 0);
-      hopper::commit_products();
-      pin(d);
-      if (k > 0) {
-        hopper::wait_for_products<1>();
-        release(last);
-      }
+      multiply<true>(d);
+      hopper::wait_for_products<1>();
+      release(last);
       last = stage_;
     }
     if (thread_ == 0) arrive(turn_of_other);
     hopper::wait_for_products<0>();
     pin(d);
     release(last);
+  }
+  /// Asks for the products of a stage, added to d with kAdds.
+  template <bool kAdds>
+  __device__ void multiply(TileSums& d) const {
+    constexpr int kStep = End::kAcross ? 2 * hopper::kEight : 32;  // bytes to the next 16 terms of b
+    const uint32_t at = stages_ + stage_ * Shape::kStage, at_b = at + 2 * kBoxBytes;
+    const uint64_t a = hopper::along_sum(at);
+    const uint64_t b = End::kAcross ? hopper::across_sum(at_b) : hopper::along_sum(at_b);
+    pin(d);
+    hopper::begin_products();
+#pragma unroll
+    for (int half = 0; half < 2; ++half) hopper::multiply<End::kAcross, kAdds>(d[half], a + (half * kBoxBytes >> 4), b);
+#pragma unroll
+    for (int i = 1; i < 4; ++i)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        hopper::multiply<End::kAcross, true>(d[half], a + ((half * kBoxBytes + i * 32) >> 4), b + ((i * kStep) >> 4));
+    hopper::commit_products();
+    pin(d);
   }
   static __device__ void pin(TileSums& d) {
     hopper::pin(d[0]);
