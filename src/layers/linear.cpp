@@ -37,6 +37,13 @@ Float8 quantized_input(Ctx& ctx, const Tensor& x, Linear::Saved* saved) {
   return both;
 }
 
+/// Those of the product that has x's gradient.
+MatmulOptions options_of(const BeforeActivation& before) {
+  return {.times_gelu_of = before.gelu,
+          .bias_gradient = before.bias_gradient.defined() ? &before.bias_gradient : nullptr,
+          .before_swiglu = before.swiglu};
+}
+
 }  // namespace
 
 Linear::Linear(const ParamBuilder& params, const std::string& name, const LinearConfig& config,
@@ -86,19 +93,19 @@ void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Te
 }
 
 void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
-                      const Tensor* before_gelu, const Tensor* before_swiglu) const {
+                      const BeforeActivation& before) const {
   const ArenaScope scope(*ctx.temp);
   const Tensor dy_rows = rows_of(ctx, dy);
-  if (float8_) return backward8(ctx, dx, dy_rows, x, saved, before_gelu, before_swiglu);
+  if (float8_) return backward8(ctx, dx, dy_rows, x, saved, before);
   add_gradient(ctx, dy_rows, x);
-  if (dx.defined()) put_dx(ctx, dx, dy_rows, before_gelu, before_swiglu);
+  if (dx.defined()) put_dx(ctx, dx, dy_rows, before);
 }
 
 void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const {
   CHECK(!float8_, "8-bit products read x before dx is there");
   const ArenaScope scope(*ctx.temp);
   const Tensor dy_rows = rows_of(ctx, dy);
-  put_dx(ctx, dx, dy_rows, nullptr, nullptr);
+  put_dx(ctx, dx, dy_rows, {});
   add_gradient(ctx, dy_rows, make_x());
 }
 
@@ -114,17 +121,16 @@ void Linear::add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) cons
   matmul(ctx, weight_.grad, dy_rows, whole, {.transpose_a = true, .accumulate = weight_.adds_to_grad()});
 }
 
-void Linear::put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu,
-                    const Tensor* before_swiglu) const {
+void Linear::put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const BeforeActivation& before) const {
   const bool row = kind_ == LinearKind::row;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
-  matmul(ctx, part, dy_rows, weight_.value, {.times_gelu_of = before_gelu, .before_swiglu = before_swiglu});
+  matmul(ctx, part, dy_rows, weight_.value, options_of(before));
   if (!row) groups_.sum(ctx, dx, part);
 }
 
 /// The same with 8-bit floats, from whole rows of dy. Each product wants both operands along its own sum.
 void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
-                       const Tensor* before_gelu, const Tensor* before_swiglu) const {
+                       const BeforeActivation& before) const {
   const bool row = kind_ == LinearKind::row, trains = weight_.grad.defined();
   if (!trains && !dx.defined()) return;
   const Float8 gradient = quantized(ctx, *ctx.temp, DType::e5m2, dy, dx.defined(), trains);
@@ -142,12 +148,11 @@ void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, c
   if (!dx.defined()) return;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
   const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, weight_.value, false, true);
-  matmul(ctx, part, gradient.rows, weight.cols,
-         {.transpose_b = true,
-          .a_scale = &gradient.scale,
-          .b_scale = &weight.scale,
-          .times_gelu_of = before_gelu,
-          .before_swiglu = before_swiglu});
+  MatmulOptions options = options_of(before);
+  options.transpose_b = true;
+  options.a_scale = &gradient.scale;
+  options.b_scale = &weight.scale;
+  matmul(ctx, part, gradient.rows, weight.cols, options);
   if (!row) groups_.sum(ctx, dx, part);
 }
 

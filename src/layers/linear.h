@@ -26,6 +26,13 @@ struct LinearConfig {
   bool float8 = false;    // products of 8-bit floats: e4m3, gradients of y e5m2
 };
 
+/// What x of a row layer is the activation of, for its backward; at most one of the two.
+struct BeforeActivation {
+  const Tensor* gelu = nullptr;    // dx is the gradient of this; its rows' sum is
+  Tensor bias_gradient;            // added to that of a bias in front of GELU, (local_in) f32, where defined
+  const Tensor* swiglu = nullptr;  // this becomes its own gradient, and dx is scratch
+};
+
 class Linear {
  public:
   /// Declares `<name>.weight` (out, in) and `<name>.bias` (out).
@@ -46,20 +53,19 @@ class Linear {
   /// `residual` (N, local_out) is added where it is not null (a rank alone, without bias or float8).
   void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
                const Tensor* swiglu = nullptr, const Tensor* residual = nullptr) const;
-  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. Where x is
-  /// the GELU of `before_gelu` (row kind), dx is the gradient of that; where it is the SwiGLU of `before_swiglu` (row
-  /// kind), that becomes its own gradient and dx is scratch. x is not read where `saved` holds it.
+  /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. x is not
+  /// read where `saved` holds it.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
-                const Tensor* before_gelu = nullptr, const Tensor* before_swiglu = nullptr) const;
+                const BeforeActivation& before = {}) const;
   /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const;
 
  private:
   Tensor rows_of(Ctx& ctx, const Tensor& dy) const;
   void add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const;
-  void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const Tensor* before_gelu, const Tensor* before_swiglu) const;
-  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, const Tensor* before_gelu,
-                 const Tensor* before_swiglu) const;
+  void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const BeforeActivation& before) const;
+  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
+                 const BeforeActivation& before) const;
 
   Param& weight_;
   Param* bias_ = nullptr;

@@ -9,6 +9,7 @@ LinearConfig up_config(const MlpConfig& c) {
   LinearConfig up{
       .in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
   up.float8 = c.float8;
+  up.sums_bias = c.kind != MlpKind::gelu;  // else it is summed where GELU's gradient is worked out
   if (c.kind == MlpKind::swiglu) {
     up.out = 2 * c.intermediate;
     up.chunks = {c.intermediate, c.intermediate};
@@ -59,7 +60,11 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
   const int64_t n = saved.up.size(0);
   const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
   const bool swiglu = config_.kind == MlpKind::swiglu;
-  const Tensor *before_gelu = swiglu ? nullptr : &saved.up, *before_swiglu = swiglu ? &saved.up : nullptr;
+  BeforeActivation before;
+  if (swiglu)
+    before.swiglu = &saved.up;
+  else
+    before = {.gelu = &saved.up, .bias_gradient = up_.bias_gradient()};
   // The gradient overwrites what was saved: nothing reads it after this.
   if (swiglu && !config_.float8 && !saved.act.defined()) {
     // Where its gradient is worked out, the activation comes again for one more write, in its gradient's place.
@@ -70,12 +75,12 @@ void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const
     return up_.backward(ctx, dx, saved.up, x, saved.up_input);
   }
   if (saved.act.defined() || saved.down_input.cols.defined()) {
-    down_.backward(ctx, dact, dy, saved.act, saved.down_input, before_gelu, before_swiglu);
+    down_.backward(ctx, dact, dy, saved.act, saved.down_input, before);
   } else {
     const ArenaScope inner(*ctx.temp);
     const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
     activate(ctx, act, saved.up);
-    down_.backward(ctx, dact, dy, act, {}, before_gelu, before_swiglu);
+    down_.backward(ctx, dact, dy, act, {}, before);
   }
   up_.backward(ctx, dx, swiglu ? saved.up : dact, x, saved.up_input);
 }

@@ -1,13 +1,10 @@
 // Checks and cost of the matrix products.
 #include "ops/matmul.h"
 
-#include "ops/activation.h"
-#include "ops/basic.h"
+#include "ops/beside_product.h"
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
 #include "ops/cpu/matmul.h"
-#include "ops/cuda/few_rows.h"
-#include "ops/cuda/gated_product.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/sum_rows.h"
 #include "ops/dispatch.h"
@@ -16,21 +13,24 @@ namespace trireme {
 
 namespace {
 
-/// The same as two ops.
-void product_and_activation(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
-  MatmulOptions product = options;
-  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = product.residual = nullptr;
-  matmul(ctx, options.before_gelu != nullptr ? *options.before_gelu : c, a, b, product);
-  if (options.residual != nullptr)
-    add(ctx, c, *options.residual, c);
-  else if (options.before_gelu != nullptr)
-    gelu_forward(ctx, c, *options.before_gelu);
-  else if (options.times_gelu_of != nullptr)
-    gelu_backward(ctx, c, c, *options.times_gelu_of);
-  else if (options.swiglu != nullptr)
-    swiglu_forward(ctx, *options.swiglu, c);
-  else
-    swiglu_backward(ctx, *options.before_swiglu, c, *options.before_swiglu);
+void check_beside(const char* op, const Tensor& c, const Tensor& side, const MatmulOptions& o) {
+  const int count = (o.residual != nullptr) + (o.before_gelu != nullptr) + (o.times_gelu_of != nullptr) +
+                    (o.swiglu != nullptr) + (o.before_swiglu != nullptr);
+  CHECK(count == 1 && !o.accumulate, op, ": ", count, " things beside it", o.accumulate ? ", and accumulate" : "");
+  CHECK(o.bias == nullptr || (o.residual == nullptr && o.before_swiglu == nullptr), op,
+        ": a residual or SwiGLU's backward together with a bias");
+  CHECK(o.swiglu == nullptr || c.size(1) % 2 == 0, op, ": SwiGLU of ", c.size(1), " columns");
+  const int64_t n = o.swiglu != nullptr ? c.size(1) / 2 : o.before_swiglu != nullptr ? 2 * c.size(1) : c.size(1);
+  check_shape(op, "what is beside the product", side, {c.size(0), n});
+  check_rows(op, "what is beside the product", side);
+  check_dtype(op, "what is beside the product", side, c.dtype);
+}
+
+/// In one pass, with what is beside the product.
+double bytes_moved(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
+  if (o.before_swiglu != nullptr) return bytes_of(a, b, *o.before_swiglu, *o.before_swiglu);
+  const Tensor* side = side_of(o);
+  return bytes_of(c, a, b) + (o.accumulate ? bytes_of(c) : 0.0) + (side != nullptr ? bytes_of(*side) : 0.0);
 }
 
 void check_float8(const char* op, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
@@ -67,61 +67,30 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_shape(op, "bias", *options.bias, {n});
     check_rows(op, "bias", *options.bias);
   }
-  if (options.before_gelu != nullptr || options.times_gelu_of != nullptr) {
-    CHECK(!options.accumulate && (options.before_gelu == nullptr || options.times_gelu_of == nullptr), op,
-          ": GELU twice, or together with accumulate");
-    const Tensor& other = options.before_gelu != nullptr ? *options.before_gelu : *options.times_gelu_of;
-    check_shape(op, "the side of GELU", other, c.shape);
-    check_rows(op, "the side of GELU", other);
-    check_dtype(op, "the side of GELU", other, c.dtype);
-    if (ctx.backend != DeviceKind::cuda || float8) return product_and_activation(ctx, c, a, b, options);
+  const Tensor* side = side_of(options);
+  if (side != nullptr) check_beside(op, c, *side, options);
+  if (options.bias_gradient != nullptr) {
+    CHECK(options.times_gelu_of != nullptr, op, ": a bias's gradient without times_gelu_of");
+    check_vector(op, "the bias's gradient", *options.bias_gradient, n, DType::f32);
   }
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
-  if (options.residual != nullptr) {
-    CHECK(options.bias == nullptr && !options.accumulate && options.before_gelu == nullptr &&
-              options.times_gelu_of == nullptr && options.swiglu == nullptr && options.before_swiglu == nullptr,
-          op, ": a residual together with something else");
-    check_shape(op, "the residual", *options.residual, c.shape);
-    check_rows(op, "the residual", *options.residual);
-    check_dtype(op, "the residual", *options.residual, c.dtype);
-    if (!on_gpu || float8) return product_and_activation(ctx, c, a, b, options);
-  }
-  if (options.swiglu != nullptr) {
-    CHECK(!options.accumulate && options.before_gelu == nullptr && options.times_gelu_of == nullptr, op,
-          ": SwiGLU together with GELU or accumulate");
-    check_shape(op, "SwiGLU", *options.swiglu, {m, n / 2});
-    check_rows(op, "SwiGLU", *options.swiglu);
-    check_dtype(op, "SwiGLU", *options.swiglu, c.dtype);
-    CHECK(n % 2 == 0, op, ": SwiGLU of ", n, " columns");
-    const bool fused = on_gpu && (cuda::has_few_rows(a) || cuda::fits_gated(c, a, b, options));
-    if (!fused) return product_and_activation(ctx, c, a, b, options);
-  }
-  if (options.before_swiglu != nullptr) {
-    CHECK(!options.accumulate && options.bias == nullptr && options.before_gelu == nullptr &&
-              options.times_gelu_of == nullptr && options.swiglu == nullptr,
-          op, ": SwiGLU's backward together with something else");
-    check_shape(op, "gate and up", *options.before_swiglu, {m, 2 * n});
-    check_rows(op, "gate and up", *options.before_swiglu);
-    check_dtype(op, "gate and up", *options.before_swiglu, c.dtype);
-    if (!on_gpu || !cuda::fits_gated(c, a, b, options)) return product_and_activation(ctx, c, a, b, options);
-  }
+  const MatmulOptions alone = product_alone(options);
+  const Tensor& product = product_of(c, options);
   const ArenaScope scope(*ctx.temp);
   cpu::MatmulPlan plan;
-  if (!on_gpu) plan = cpu::plan_matmul(c, a, b, options, ctx.pool == nullptr ? 1 : ctx.pool->size());
+  if (!on_gpu) plan = cpu::plan_matmul(product, a, b, alone, ctx.pool == nullptr ? 1 : ctx.pool->size());
   const Tensor scratch =
       on_gpu ? ctx.temp->take(DType::u8, {cuda::kMatmulWorkspace}) : ctx.temp->take(DType::f32, {plan.scratch_floats});
-  const double bytes =
-      options.before_swiglu != nullptr
-          ? bytes_of(a, b, *options.before_swiglu, *options.before_swiglu)
-          : bytes_of(c, a, b) + (options.accumulate || options.residual != nullptr ? bytes_of(c) : 0.0);
   const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes, .matmul = true})) return;
+  if (!begin_op(ctx, op, {.flops = flops, .bytes = bytes_moved(c, a, b, options), .matmul = true})) return;
   if (m == 0 || n == 0) return;
-  if (on_gpu)
+  if (on_gpu) {
     cuda::matmul(ctx, c, a, b, options, scratch);
-  else
-    cpu::matmul(ctx, plan, c, a, b, options, scratch.f32());
-  end_op(ctx, op, c);
+  } else {
+    cpu::matmul(ctx, plan, product, a, b, alone, scratch.f32());
+    finish_product(ctx, c, options, scratch);
+  }
+  end_op(ctx, op, options.before_swiglu != nullptr ? *side : c);
 }
 
 void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {

@@ -18,21 +18,25 @@ struct MatmulOptions {
   // of 16, and c bf16 or f32; on a GPU sums for a bf16 c keep fewer bits on the way.
   const Tensor *a_scale = nullptr, *b_scale = nullptr;
 
-  // (M, N), c's dtype: added to c, in the same pass where the library can. A c of 16 bits is rounded before, as by two
-  // ops; a GPU may leave that out. Not with bias, accumulate, GELU or SwiGLU; does not overlap c.
+  // What follows takes no second pass where the backend can: at most one of the five, c's dtype, contiguous rows; not
+  // with accumulate.
+
+  // (M, N): added to c. A c of 16 bits is rounded before, as by two ops; a GPU may leave that out. Not with bias; does
+  // not overlap c.
   const Tensor* residual = nullptr;
 
-  // GELU in the same pass, where the library can; at most one of the two, c's dtype, contiguous rows; not with
-  // accumulate. The bits may differ from those of two ops by a rounding.
+  // The bits with GELU may differ from those of two ops by a rounding.
   const Tensor* before_gelu = nullptr;    // (M, N), written: what c would have been; c is its GELU
   const Tensor* times_gelu_of = nullptr;  // (M, N), read: c is multiplied by GELU' of it
 
-  // (M, N / 2), written, c's dtype: SwiGLU of c, whose halves are gate and up. Not with GELU or accumulate. The same
-  // bits as those of the op by itself.
+  // (N) f32, added: the sums over the rows of c as they are stored, with times_gelu_of only. Fixed order of sums.
+  const Tensor* bias_gradient = nullptr;
+
+  // (M, N / 2), written: SwiGLU of c, whose halves are gate and up. The same bits as those of the op by itself.
   const Tensor* swiglu = nullptr;
 
-  // (M, 2N), read and written, c's dtype: gate and up. Their gradients take their place, c would be that of SwiGLU of
-  // them, and is scratch. Not with bias, accumulate, GELU or swiglu. Rounded as by two ops.
+  // (M, 2N), read and written: gate and up. Their gradients take their place, c would be that of SwiGLU of them, and is
+  // scratch. Not with bias. Rounded as by two ops.
   const Tensor* before_swiglu = nullptr;
 };
 

@@ -198,64 +198,6 @@ INSTANTIATE_TEST_SUITE_P(, CudaMatmul, storage_types(), dtype_test_name);
 
 class CudaMatmulEdges : public CudaTest {};
 
-/// Sizes that the kernel of SwiGLU in the same pass takes: columns of gate, rows and terms of any number.
-class CudaGatedMatmul : public CudaTest {
- protected:
-  struct Size {
-    int64_t m, f, k;
-    bool chosen_by_trying = false;
-  };
-  /// The last ones are several tiles for each warp group; the last is large enough to be tried against two ops.
-  static std::vector<Size> sizes() {
-    return {{64, 256, 64}, {5, 256, 8}, {300, 512, 200}, {1000, 768, 72}, {2100, 2560, 64}, {2100, 2560, 264, true}};
-  }
-  void set_up(const Size& size) {
-    set_up_both([&](Ctx& ctx) { ctx.deterministic = !size.chosen_by_trying; });
-  }
-};
-
-TEST_F(CudaGatedMatmul, WritesGateUpAndTheirSwiglu) {
-  for (const Size& size : sizes()) {
-    const auto [m, f, k, tried] = size;
-    SCOPED_TRACE(cat(m, " x ", f, " x ", k, tried ? " tried" : ""));
-    set_up(size);
-    const Twin& a = twin(DType::bf16, {m, k}, random_values(m * k, 1), 8);
-    const Twin& b = twin(DType::bf16, {2 * f, k}, random_values(2 * f * k, 2), 8);
-    const Twin &c = blank(DType::bf16, {m, 2 * f}, 8), &act = blank(DType::bf16, {m, f}, 8);
-    const Twin& apart = blank(DType::bf16, {m, f});
-    run_both([&](const Side& on) {
-      const Tensor act_there = on(act);
-      matmul(on.ctx, on(c), on(a), on(b), {.transpose_b = true, .swiglu = &act_there});
-      swiglu_forward(on.ctx, on(apart), on(c));
-    });
-    const double absolute = dtype_epsilon(DType::f32) * static_cast<double>(k + 2);
-    expect_twins_close(c, rounding(DType::bf16, 2), absolute, "gate and up");
-    EXPECT_EQ(act.got(), apart.got());
-    forget();
-  }
-}
-
-TEST_F(CudaGatedMatmul, TurnsGateAndUpIntoTheirGradients) {
-  for (const Size& size : sizes()) {
-    const auto [m, f, k, tried] = size;
-    SCOPED_TRACE(cat(m, " x ", f, " x ", k, tried ? " tried" : ""));
-    set_up(size);
-    const Twin& dy = twin(DType::bf16, {m, k}, random_values(m * k, 1), 8);
-    const Twin& weight = twin(DType::bf16, {k, f}, random_values(k * f, 2), 8);
-    const Twin& gate_up = twin(DType::bf16, {m, 2 * f}, random_values(2 * m * f, 3, 3), 8);
-    const Twin& scratch = blank(DType::bf16, {m, f});
-    run_both([&](const Side& on) {
-      const Tensor there = on(gate_up);
-      matmul(on.ctx, on(scratch), on(dy), on(weight), {.before_swiglu = &there});
-      fill(on.ctx, on(scratch), 0);  // what is left there depends on how it was done
-    });
-    // The gradient of SwiGLU is rounded into storage, and then those of gate and up are.
-    const double absolute = 10 * dtype_epsilon(DType::f32) * static_cast<double>(k + 2);
-    expect_twins_close(gate_up, 2 * rounding(DType::bf16, 4), absolute, "gradients of gate and up");
-    forget();
-  }
-}
-
 TEST_F(CudaMatmulEdges, AProductOverNothingIsZero) {
   const Twin& a = twin(DType::f32, {4, 1}, Doubles(4, 1.0));
   const Twin& b = twin(DType::f32, {1, 3}, Doubles(3, 1.0));

@@ -195,7 +195,14 @@ TEST(Matmul, GeluInTheSamePassIsThatOfTwoOps) {
     matmul(op.ctx(), want_act.t, a.t, b.t);
     gelu_backward(op.ctx(), want_act.t, want_act.t, saved.t);
     EXPECT_TRUE(act.same_bits(want_act));
+    Owned sum(DType::f32, {n}, random_values(n, 5)), want_sum(DType::f32, {n}, random_values(n, 5));
+    matmul(op.ctx(), act.t, a.t, b.t, {.times_gelu_of = &saved.t, .bias_gradient = &sum.t});
+    sum_rows(op.ctx(), want_sum.t, want_act.t);
+    EXPECT_TRUE(act.same_bits(want_act));
+    EXPECT_TRUE(sum.same_bits(want_sum));
     EXPECT_THROW(matmul(op.ctx(), act.t, a.t, b.t, {.before_gelu = &up.t, .times_gelu_of = &saved.t}), Bug);
+    EXPECT_THROW(matmul(op.ctx(), act.t, a.t, b.t, {.bias_gradient = &sum.t}), Bug);
+    EXPECT_THROW(matmul(op.ctx(), act.t, a.t, b.t, {.times_gelu_of = &saved.t, .bias_gradient = &up.t}), Bug);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/beside_product.h"
+
 namespace trireme::cuda {
 namespace {
 
@@ -76,7 +78,7 @@ const Tensor* side_of_gelu(const MatmulOptions& o) {
 
 ProductKey key_of(const Call& call, bool tf32) {
   const auto& [context, c, a, b, o, workspace] = call;
-  const Tensor* side = o.residual != nullptr ? o.residual : side_of_gelu(o);
+  const Tensor* side = side_of(o);
   return {c.size(0),
           c.size(1),
           a.size(o.transpose_a ? 0 : 1),
@@ -88,7 +90,7 @@ ProductKey key_of(const Call& call, bool tf32) {
           static_cast<int64_t>(c.dtype),
           o.transpose_a + 2 * o.transpose_b + 4 * o.accumulate + 8 * (o.bias != nullptr) + 16 * tf32 +
               32 * (o.before_gelu != nullptr) + 64 * (o.times_gelu_of != nullptr) + 128 * (o.swiglu != nullptr) +
-              256 * (o.before_swiglu != nullptr) + 512 * (o.residual != nullptr),
+              256 * (o.before_swiglu != nullptr) + 512 * (o.residual != nullptr) + 1024 * (o.bias_gradient != nullptr),
           o.bias == nullptr ? 0 : static_cast<int64_t>(o.bias->dtype),
           alignment(a),
           alignment(b),

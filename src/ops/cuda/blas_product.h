@@ -36,8 +36,8 @@ using MatrixLayout = Descriptor<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDest
 using Preference = Descriptor<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
 
 /// How a product is computed: by one of cuBLASLt's algorithms; product and activation one after the other; by
-/// plain_matmul, where cuBLASLt has nothing for it; by gated_matmul, with SwiGLU or its backward.
-enum class Way { library, apart, plain, gated };
+/// plain_matmul, where cuBLASLt has nothing for it; by fused_matmul, with its activation.
+enum class Way { library, apart, plain, fused };
 
 struct Prepared {
   OperationDescriptor operation;

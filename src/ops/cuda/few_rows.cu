@@ -175,7 +175,7 @@ bool in_packs(const Tensor& t) {
 bool takes_few_rows(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
   const bool types = a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::f32) &&
                      (o.bias == nullptr || o.bias->dtype == a.dtype || o.bias->dtype == DType::f32);
-  return types && has_few_rows(a) && a.size(1) > 0 && o.transpose_b && !o.transpose_a && !o.accumulate && in_packs(a) &&
+  return types && a.size(0) <= 4 && a.size(1) > 0 && o.transpose_b && !o.transpose_a && !o.accumulate && in_packs(a) &&
          in_packs(b);
 }
 

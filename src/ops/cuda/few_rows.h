@@ -5,9 +5,6 @@
 
 namespace trireme::cuda {
 
-/// Whether a product with `a` is one of few rows, and SwiGLU of it (MatmulOptions) comes in the same pass.
-inline bool has_few_rows(const Tensor& a) { return a.size(0) <= 4; }
-
 /// Whether few_rows_matmul() takes this product. GELU's sides are not looked at.
 bool takes_few_rows(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options);
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/cuda/logistic.cuh"
-#include "ops/cuda/tile_product.cuh"
+#include "ops/cuda/tile_words.cuh"
 
 namespace trireme::cuda {
 
@@ -23,14 +23,15 @@ class GatedForward {
   __device__ GatedForward(const Args& args, const Corner& corner) : args_(args), corner_(corner) {}
   __device__ void begin(Tile) const {}
   __device__ void end(const TileSums& d, Tile tile) const {
+    TileWords words;
+    round_sums(words, d);
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
       const int half = part / 3, c = part % 3;
       const uint32_t box = corner_.bytes + part % 2 * 3 * kBox;  // which those of the last part but one have left
       if (corner_.thread == 0) hopper::wait_for_reads<3>();
       hopper::wait_in_group(corner_.group);
-#pragma unroll
-      for (int first = 0; first < kBoxCols / 8; first += kGroups) write(box, first, d[half], kBoxCols / 8 * c + first);
+      write(box, words[half], kGroups * c);
       hopper::fence_for_put();
       hopper::wait_in_group(corner_.group);
       if (corner_.thread == 0) {
@@ -44,25 +45,24 @@ class GatedForward {
   }
 
  private:
-  static constexpr int kParts = 6;   // of a tile: 64 x 32
-  static constexpr int kGroups = 2;  // of 8 columns at once
+  static constexpr int kParts = 6;              // of a tile: 64 x 32
+  static constexpr int kGroups = kBoxCols / 8;  // of 8 columns, of a part
 
-  /// Gate, up and SwiGLU of the columns from 8 * first of a part, whose sums begin with column 8 * sums of the tile.
-  __device__ void write(uint32_t box, int first, const hopper::Sums& d, int sums) const {
+  /// Gate, up and SwiGLU of a part, whose gate is in the groups from `first`.
+  __device__ void write(uint32_t box, const hopper::Words<kTileGroups>& words, int first) const {
     hopper::Words<kGroups> gate, up, act;
 #pragma unroll
     for (int j = 0; j < kGroups; ++j)
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const int i = 4 * (sums + j) + 2 * r;
-        gate[j][r] = word_of<Bf16>(d[i], d[i + 1]);
-        up[j][r] = word_of<Bf16>(d[kCols / 2 + i], d[kCols / 2 + i + 1]);
+        gate[j][r] = words[first + j][r];
+        up[j][r] = words[kTileGroups / 2 + first + j][r];
         const float2 g = halves_of<Bf16>(gate[j][r]), u = halves_of<Bf16>(up[j][r]);
         act[j][r] = word_of<Bf16>(swiglu(g.x, u.x), swiglu(g.y, u.y));
       }
-    hopper::write_box<kBoxCols>(box, first, gate, corner_.thread);
-    hopper::write_box<kBoxCols>(box + kBox, first, up, corner_.thread);
-    hopper::write_box<kBoxCols>(box + 2 * kBox, first, act, corner_.thread);
+    hopper::write_box<kBoxCols>(box, 0, gate, corner_.thread);
+    hopper::write_box<kBoxCols>(box + kBox, 0, up, corner_.thread);
+    hopper::write_box<kBoxCols>(box + 2 * kBox, 0, act, corner_.thread);
   }
 
   const Args& args_;
@@ -71,7 +71,7 @@ class GatedForward {
 
 /// dy . W. The gradient of the activation is rounded; its product with that of SwiGLU takes the place of gate and up.
 class GatedBackward {
-  static constexpr int kGroups = 2;  // of 8 columns at once
+  static constexpr int kGroups = 4;  // of 8 columns at once
   using Words = hopper::Words<kGroups>;
 
  public:
@@ -91,12 +91,14 @@ class GatedBackward {
     __syncwarp();
   }
   __device__ void end(const TileSums& d, Tile tile) {
+    TileWords words;
+    round_sums(words, d);
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
       const uint32_t gate = boxes(part), up = gate + kBoxBytes;
       wait_for_phase(loaded(part), (phase_ + part / 2) & 1);
 #pragma unroll
-      for (int first = 0; first < 8; first += kGroups) multiply(gate, up, first, d[part / 3], part % 3 * 8 + first);
+      for (int first = 0; first < 8; first += kGroups) multiply(gate, up, first, words[part / 3], part % 3 * 8 + first);
       hopper::fence_for_put();
       hopper::wait_in_group(corner_.group);
       if (corner_.thread == 0) {
@@ -128,8 +130,9 @@ class GatedBackward {
     hopper::fetch(boxes(part) + kBoxBytes, args_.up, col, row, loaded(part));
   }
 
-  /// Gate and up of the columns from 8 * first of a part become their gradients; the sums of these begin with 8 * sums.
-  __device__ void multiply(uint32_t gate_box, uint32_t up_box, int first, const hopper::Sums& d, int sums) const {
+  /// Gate and up of the groups from `first` of a part become their gradients; SwiGLU's is in the words from `dy_first`.
+  __device__ void multiply(uint32_t gate_box, uint32_t up_box, int first, const hopper::Words<kTileGroups>& words,
+                           int dy_first) const {
     Words gate, up;
     hopper::read_box<64>(gate, gate_box, first, corner_.thread);
     hopper::read_box<64>(up, up_box, first, corner_.thread);
@@ -137,8 +140,7 @@ class GatedBackward {
     for (int j = 0; j < kGroups; ++j)
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        const int i = 4 * (sums + j) + 2 * r;
-        const float2 dy = halves_of<Bf16>(word_of<Bf16>(d[i], d[i + 1]));
+        const float2 dy = halves_of<Bf16>(words[dy_first + j][r]);
         const float2 g = halves_of<Bf16>(gate[j][r]), u = halves_of<Bf16>(up[j][r]);
         const SwigluGradient x = swiglu_gradient(dy.x, g.x, u.x), y = swiglu_gradient(dy.y, g.y, u.y);
         gate[j][r] = word_of<Bf16>(x.gate, y.gate);

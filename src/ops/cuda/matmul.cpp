@@ -8,11 +8,10 @@
 #include <span>
 
 #include "base/log.h"
-#include "ops/cuda/activation.h"
-#include "ops/cuda/basic.h"
+#include "ops/beside_product.h"
 #include "ops/cuda/blas_product.h"
 #include "ops/cuda/few_rows.h"
-#include "ops/cuda/gated_product.h"
+#include "ops/cuda/fused_product.h"
 #include "ops/cuda/matmul_tuning.h"
 #include "ops/cuda/plain_matmul.h"
 #include "ops/tuning_file.h"
@@ -69,7 +68,7 @@ std::string text_of(const Prepared& p) {
 }
 
 /// Takes way and algorithm from the file, where they are known and still good.
-bool recall(const TuningFile& tuning, const std::string& key, const Call& call, Prepared& p) {
+bool recall(const TuningFile& tuning, const std::string& key, const Call& call, bool fuses, Prepared& p) {
   const std::string* text = tuning.find(key);
   if (text == nullptr) return false;
   int way = 0, used = 0;
@@ -80,32 +79,28 @@ bool recall(const TuningFile& tuning, const std::string& key, const Call& call, 
     if (std::sscanf(at, "%" SCNx64 "%n", &word, &used) != 1) return false;
     at += used;
   }
-  const bool gated = call.options.swiglu != nullptr || call.options.before_swiglu != nullptr;
-  if (way == static_cast<int>(Way::apart) || way == static_cast<int>(Way::gated)) {
-    p.way = static_cast<Way>(way);
-    return gated || (p.way == Way::apart && side_of_gelu(call.options) != nullptr);
-  }
-  if (gated) return false;
+  p.way = static_cast<Way>(way);
+  if (p.way == Way::apart) return side_of(call.options) != nullptr;
+  if (p.way == Way::fused) return fuses;
+  if (p.way != Way::library || p.operation.handle == nullptr) return false;
   std::memcpy(&p.algorithm, words.data(), sizeof p.algorithm);
-  return way == static_cast<int>(Way::library) && is_usable(call, p, p.algorithm);
+  return is_usable(call, p, p.algorithm);
 }
 
-/// Product and activation one after the other.
+/// The product and what is beside it, one after the other.
 void matmul_apart(Ctx& ctx, const Call& call) {
   const MatmulOptions& o = call.options;
-  MatmulOptions product = o;
-  product.before_gelu = product.times_gelu_of = product.swiglu = product.before_swiglu = product.residual = nullptr;
-  matmul(ctx, o.before_gelu != nullptr ? *o.before_gelu : call.c, call.a, call.b, product, call.workspace);
-  if (o.residual != nullptr)
-    add(ctx, call.c, *o.residual, call.c);
-  else if (o.before_gelu != nullptr)
-    gelu_forward(ctx, call.c, *o.before_gelu);
-  else if (o.times_gelu_of != nullptr)
-    gelu_backward(ctx, call.c, call.c, *o.times_gelu_of);
-  else if (o.swiglu != nullptr)
-    swiglu_forward(ctx, *o.swiglu, call.c);
-  else
-    swiglu_backward(ctx, *o.before_swiglu, call.c, *o.before_swiglu, {});
+  matmul(ctx, product_of(call.c, o), call.a, call.b, product_alone(o), call.workspace);
+  finish_product(ctx, call.c, o, call.workspace);
+}
+
+void carry_out(Ctx& ctx, const Call& call, const Prepared& p) {
+  const auto& [context, c, a, b, o, workspace] = call;
+  if (p.way == Way::plain) return plain_matmul(ctx, c, a, b, o);
+  if (p.way == Way::apart) return matmul_apart(ctx, call);
+  if (p.way == Way::fused) return fused_matmul(ctx, c, a, b, o, workspace);
+  check_blas(run(call, p, p.algorithm, c.data), "cublasLtMatmul");
+  if (o.bias_gradient != nullptr) finish_product(ctx, c, {.bias_gradient = o.bias_gradient}, workspace);
 }
 
 /// Tries the candidates, and GELU along with them against GELU apart.
@@ -117,64 +112,72 @@ void tune(Ctx& ctx, const Call& call, const std::vector<cublasLtMatmulAlgo_t>& a
   }
   p.algorithm = fastest(call, p, all);
   if (side_of_gelu(call.options) == nullptr) return;
-  const auto product = [&] { run(call, p, p.algorithm, call.c.data); };
-  const float together = milliseconds(*ctx.cuda, product);
+  const float together = milliseconds(*ctx.cuda, [&] { carry_out(ctx, call, p); });
   const float apart = milliseconds(*ctx.cuda, [&] { matmul_apart(ctx, call); });
   if (apart < kClearlyFaster * together) p.way = Way::apart;
 }
 
-/// A product and SwiGLU, forward or backward: by a kernel of our own where there is one for it, or one after the other.
-Prepared prepare_gated(Ctx& ctx, const Call& call, const ProductKey& key) {
-  Prepared p;
-  p.way = fits_gated(call.c, call.a, call.b, call.options) && has_gated(call.context) ? Way::gated : Way::apart;
-  const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
-  if (p.way == Way::apart || flops < kTunedFlops || ctx.deterministic) return p;
-  MatmulState& state = state_of(call.context);
-  const std::string name = text_of(key);
-  if (recall(state.tuning, name, call, p)) return p;
-  MatmulOptions trial = call.options;
-  std::optional<CopyOf> copy;
-  Tensor gate_up;
-  if (trial.before_swiglu != nullptr) {  // which a trial changes
-    gate_up = *trial.before_swiglu;
-    gate_up.data = copy.emplace(gate_up, call.context.stream()).data();
-    trial.before_swiglu = &gate_up;
+/// A call like another that leaves alone what the other's changes besides c.
+class Trial {
+ public:
+  explicit Trial(const Call& of) : call{of.context, of.c, of.a, of.b, options_, of.workspace}, options_(of.options) {
+    for (const Tensor** changed : {&options_.before_swiglu, &options_.bias_gradient}) {
+      if (*changed == nullptr) continue;
+      copy_ = **changed;
+      copy_.data =
+          memory_.emplace(copy_.rank() == 2 ? copy_ : copy_.reshape({1, copy_.numel()}), of.context.stream()).data();
+      *changed = &copy_;
+    }
   }
-  const Call alike{call.context, call.c, call.a, call.b, trial, call.workspace};
-  const bool room = trial.before_swiglu == nullptr || gate_up.data != nullptr;
-  const auto together = [&] { gated_matmul(ctx, call.c, call.a, call.b, trial); };
-  const bool faster = room && is_faster(call.context, together, [&] { matmul_apart(ctx, alike); });
-  p.way = faster ? Way::gated : Way::apart;
-  state.tuning.set(name, text_of(p));
-  return p;
-}
+  /// Whether there was room for it.
+  bool possible() const { return !memory_ || memory_->data() != nullptr; }
+  const Call call;
 
-Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
-  if (call.options.swiglu != nullptr || call.options.before_swiglu != nullptr) return prepare_gated(ctx, call, key);
-  MatmulState& state = state_of(*ctx.cuda);
-  const bool has_gelu = side_of_gelu(call.options) != nullptr;
-  const bool fuses = (!has_gelu || call.c.dtype != DType::f32) && !rounds_twice(call);
-  Prepared p;
-  std::vector<cublasLtMatmulAlgo_t> all;
+ private:
+  MatmulOptions options_;
+  std::optional<CopyOf> memory_;
+  Tensor copy_;
+};
+
+/// cuBLASLt's descriptors and candidates, none where it has nothing for this product or must not be asked.
+std::vector<cublasLtMatmulAlgo_t> ask_library(const Call& call, bool tf32, Prepared& p) {
+  const MatmulOptions& o = call.options;
   const bool float8 = is_float8(call.a.dtype);
-  if (call.a.numel() > 0 && (call.a.dtype == call.b.dtype || float8) && fuses) {
-    p = describe(call, state.tf32);
-    all = candidates(call, p);
-  }
+  const bool swiglu = o.swiglu != nullptr || o.before_swiglu != nullptr;
+  if (call.a.numel() == 0 || swiglu || rounds_twice(call)) return {};
+  if (float8 ? side_of(o) != nullptr : side_of_gelu(o) != nullptr && call.c.dtype == DType::f32) return {};
+  if (call.a.dtype != call.b.dtype && !float8) return {};
+  p = describe(call, tf32);
+  const std::vector<cublasLtMatmulAlgo_t> all = candidates(call, p);
   if (float8 && all.empty())
     throw DeviceError(cat(blas_name(), " has no product of 8-bit floats for c ", call.c.str(), ", a ", call.a.str(),
                           ", b ", call.b.str(),
                           " on this GPU; leave out precision.linear_dtype=float8, which wants "
                           "compute capability 8.9 or newer"));
-  p.way = all.empty() ? has_gelu || call.options.residual != nullptr ? Way::apart : Way::plain : Way::library;
-  if (all.empty()) return p;
-  p.algorithm = all[0];
+  return all;
+}
+
+/// The way that is fastest, where the product is large enough to be tried and bits may depend on it.
+Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
+  MatmulState& state = state_of(call.context);
   const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
-  if (flops < kTunedFlops || ctx.deterministic) return p;
+  const bool tries = flops >= kTunedFlops && !ctx.deterministic;
+  const bool fuses = fits_fused(call.c, call.a, call.b, call.options, call.workspace) && has_fused(call.context);
+  Prepared p;
+  p.way = Way::fused;
+  if (fuses && !tries) return p;
+  const std::vector<cublasLtMatmulAlgo_t> all = ask_library(call, state.tf32, p);
+  const bool chooses = tries && (fuses || !all.empty());
   const std::string name = text_of(key);
-  if (recall(state.tuning, name, call, p)) return p;
-  p.way = Way::library;
-  tune(ctx, call, all, p);
+  if (chooses && recall(state.tuning, name, call, fuses, p)) return p;
+  p.way = !all.empty() ? Way::library : side_of(call.options) != nullptr ? Way::apart : Way::plain;
+  if (!all.empty()) p.algorithm = all[0];
+  if (!chooses) return p;
+  const Trial trial(call);
+  if (!trial.possible()) return p;
+  if (!all.empty()) tune(ctx, trial.call, all, p);
+  const auto fused = [&] { fused_matmul(ctx, call.c, call.a, call.b, trial.call.options, call.workspace); };
+  if (fuses && is_faster(call.context, fused, [&] { carry_out(ctx, trial.call, p); })) p.way = Way::fused;
   state.tuning.set(name, text_of(p));
   return p;
 }
@@ -186,17 +189,13 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
   MatmulState& state = state_of(*ctx.cuda);
   const Call call{*ctx.cuda, c, a, b, o, workspace};
   if (o.before_swiglu == nullptr && takes_few_rows(c, a, b, o)) {
-    if (side_of_gelu(o) != nullptr || o.residual != nullptr) return matmul_apart(ctx, call);
+    if (side_of(o) != nullptr && o.swiglu == nullptr) return matmul_apart(ctx, call);
     return few_rows_matmul(ctx, c, a, b, o);
   }
   const ProductKey key = key_of(call, state.tf32);
   auto found = state.prepared.find(key);
   if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, key)).first;
-  const Prepared& p = found->second;
-  if (p.way == Way::plain) return plain_matmul(ctx, c, a, b, o);
-  if (p.way == Way::apart) return matmul_apart(ctx, call);
-  if (p.way == Way::gated) return gated_matmul(ctx, c, a, b, o);
-  check_blas(run(call, p, p.algorithm, c.data), "cublasLtMatmul");
+  carry_out(ctx, call, found->second);
 }
 
 void set_tf32(CudaContext& context, bool on) { state_of(context).tf32 = on; }
