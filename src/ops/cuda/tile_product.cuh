@@ -258,9 +258,9 @@ bool has_tile_product(const CudaContext& context) {
 template <class End>
 void launch_tiles(const Ctx& ctx, const char* op, const Tensor& a, const std::array<Tensor, 2>& b, int64_t cols,
                   const typename End::Args& args) {
-  constexpr int64_t kBandBytes = int64_t{12} << 20;  // of a that stay in L2: a quarter of an H200's
+  constexpr int64_t kBandBytes = int64_t{14} << 20;  // of a that stay in L2: a quarter of an H200's
   const int64_t rows = a.size(0), terms = a.size(1);
-  const int64_t band = std::clamp<int64_t>(kBandBytes / (256 * terms * 2), 4, 32);
+  const int64_t band = std::clamp<int64_t>(kBandBytes / (256 * terms * 2), 4, 16);
   const Tiles tiles{narrow<int>(ceil_div(rows, int64_t{256})), narrow<int>(ceil_div(cols, int64_t{End::kCols})),
                     narrow<int>(band), narrow<int>(ceil_div(terms, int64_t{64}))};
   constexpr int kBoxRows = End::kAcross ? 32 : 96;
