@@ -5,6 +5,8 @@
 #include <cfloat>
 #include <cstdint>
 
+#include "ops/cuda/fast_math.cuh"
+
 namespace trireme::cuda {
 
 /// With t = -z log2(e): the logistic function of z is `value`, and 1 - value, without cancellation, power * value where
@@ -15,13 +17,9 @@ struct Logistic {
 };
 
 __device__ inline Logistic logistic(float t) {
-  Logistic out;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(out.power) : "f"(t));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out.value) : "f"(1.0F + out.power));
-  return out;
+  const float power = fast_exp2(t);
+  return {power, fast_reciprocal(1.0F + power)};
 }
-
-constexpr float kLog2E = 1.4426950408889634F;
 
 __device__ inline float swiglu(float gate, float up) { return gate * logistic(-kLog2E * gate).value * up; }
 
@@ -56,11 +54,9 @@ __device__ inline float within_ten(float x) {
 #endif
 }
 
-/// The same of two bf16 in a word.
+/// The same of two bf16 in a word, from compute capability 8.0 on.
 __device__ inline uint32_t within_ten(uint32_t word) {
-#if __CUDA_ARCH__ >= 800
   asm("min.NaN.bf16x2 %0, %0, %1;\nmax.NaN.bf16x2 %0, %0, %2;" : "+r"(word) : "r"(0x41204120), "r"(0xC120C120));
-#endif
   return word;
 }
 

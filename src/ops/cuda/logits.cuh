@@ -1,21 +1,13 @@
 // Rows of logits: the statistics of a softmax, with a running maximum, and the gradient of its cross-entropy.
 #pragma once
 
+#include "ops/cuda/fast_math.cuh"
 #include "ops/cuda/reduce.cuh"
 #include "ops/cuda/walk.cuh"
 
 namespace trireme::cuda {
 
 __device__ inline constexpr float minus_infinity() { return -INFINITY; }
-
-constexpr float kLog2E = 1.4426950408889634F;
-
-/// 2^x as the processor has it, results below 2^-126 being 0 (exp2f takes thrice the instructions to keep those).
-__device__ inline float fast_exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 /// What a logit x has to be moved by, so that e^(x - shift) is 2^(x log2(e) + offset): one multiply-add and one
 /// exponential. A row (or slice) of -inf counts nothing: its terms are e^(-inf - 0), and not e^(-inf + inf).
