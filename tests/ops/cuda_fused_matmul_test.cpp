@@ -20,7 +20,8 @@ class CudaFusedMatmul : public CudaTest {
   };
   /// The last ones are several tiles for each warp group; the last is large enough to be tried against two ops.
   static std::vector<Size> sizes() {
-    return {{64, 256, 64}, {5, 256, 8}, {300, 512, 200}, {1000, 768, 72}, {2100, 2560, 64}, {2100, 2560, 264, true}};
+    return {{64, 256, 64},   {5, 256, 8},      {130, 200, 40},         {300, 512, 200},
+            {1000, 768, 72}, {2100, 2560, 64}, {2100, 2560, 264, true}};
   }
   /// Whether such a kernel must have been taken, so that bits equal those of two ops.
   bool is_fused(const Size& size) { return !size.chosen_by_trying && cuda::has_fused(*gpu().cuda); }
