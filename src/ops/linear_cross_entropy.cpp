@@ -13,7 +13,7 @@ namespace {
 
 /// Whether there is a kernel for it; a plan may be made for a GPU that proves to have none, which needs less memory.
 bool is_fused(const Ctx& ctx, const LinearCrossEntropy& a) {
-  if (ctx.backend != DeviceKind::cuda || a.x.size(0) == 0) return false;
+  if (ctx.backend != DeviceKind::cuda || a.x.numel() == 0 || a.weight.numel() == 0) return false;
   constexpr int64_t kRowAlignment = 8;  // elements in 16 bytes
   for (const Tensor* t : {&a.x, &a.weight, &a.dx})
     if (t->dtype != DType::bf16 || t->stride(0) % kRowAlignment != 0 || t->size(1) % kRowAlignment != 0) return false;
