@@ -21,6 +21,8 @@ namespace {
 
 constexpr double kTunedFlops = 1e9;  // of smaller products the likeliest candidate is taken: noise would choose
 constexpr float kClearlyFaster = 0.98F;
+/// Of ours, which cuBLASLt is tried against: counted on where a product that older ones lost is to be tried anew.
+constexpr const char* kKernels = "kernels 2";
 
 /// Where tuning outlives the process: a file for each kind of GPU and version of the library.
 std::string tuning_path(const CudaContext& context) {
@@ -34,7 +36,7 @@ std::string tuning_path(const CudaContext& context) {
 
 struct MatmulState final : CudaState {
   explicit MatmulState(const CudaContext& context)
-      : tuning(tuning_path(context), cat(cuda_device_name(context.index()), ", ", blas_name())) {}
+      : tuning(tuning_path(context), cat(cuda_device_name(context.index()), ", ", blas_name(), ", ", kKernels)) {}
   std::map<ProductKey, Prepared> prepared;
   TuningFile tuning;
   bool tf32 = false;
