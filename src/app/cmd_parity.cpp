@@ -199,7 +199,7 @@ bool compare_layouts(const std::string& recipe, const ParityTask& task, const In
                      const std::vector<Candidate>& candidates, bool json) {
   const int64_t runs = std::count_if(candidates.begin(), candidates.end(), [](auto& c) { return c.refused.empty(); });
   ParityTask plain = task;
-  plain.engine.precision.param_dtype = DType::f32;
+  plain.engine.precision = {};
   plain.engine.memory.recompute = Recompute::none;
   double begin = now_seconds();
   Progress progress(stderr, isatty(STDERR_FILENO) == 1, 0, runs + 1, begin);

@@ -68,9 +68,9 @@ std::string grad_dtype_problem(const PrecisionConfig& precision, const ParallelC
            "8-bit floats for a bfloat16 keep fewer bits on the way; leave one of them out";
   if (parallel.world_size() * parallel.virtual_pipeline == 1 && parallel.zero_stage == 0) return "";
   return cat(
-      "precision.grad_dtype: bfloat16 is for one rank without ZeRO: gradients are summed over ranks in float32, "
-      "but there are ",
-      parallel.world_size(), " ranks with parallel.zero_stage ", parallel.zero_stage, "; leave it out");
+      "precision.grad_dtype: bfloat16 is for one rank without ZeRO: gradients are summed over ranks in float32 "
+      "(ranks: ",
+      parallel.world_size(), ", parallel.zero_stage: ", parallel.zero_stage, "); leave it out");
 }
 
 std::string layout_rules_table() {

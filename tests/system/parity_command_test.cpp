@@ -54,6 +54,18 @@ TEST_F(ParityCommand, EveryLayoutOfARecipeTrainsLikeOneRank) {
   EXPECT_TRUE(std::filesystem::is_empty(dir_.path("temporary")));
 }
 
+TEST_F(ParityCommand, TheRankInFloat32IsSoWhateverTheRecipesPrecision) {
+  for (const char* key : {"precision.grad_dtype=bfloat16", "precision.linear_dtype=float8", "precision.master=none"}) {
+    const Answer answer = parity({"--layouts", "tensor=1", "--steps", "1", "precision.param_dtype=bfloat16", key});
+    EXPECT_EQ(answer.code, 0) << key << answer.err << answer.report.dump();
+  }
+  const Answer answer = parity({"--layouts", "tensor=1", "--layouts", "data=2", "--steps", "1",
+                                "precision.param_dtype=bfloat16", "precision.grad_dtype=bfloat16"});
+  ASSERT_EQ(answer.report.at("refused").size(), 1U) << answer.err;
+  EXPECT_NE(answer.report.at("refused").items()[0].at("reason").as_string().find("is for one rank without ZeRO"),
+            std::string::npos);
+}
+
 TEST_F(ParityCommand, RefusedLayoutsAreListedWithTheirReason) {
   const Answer answer = parity({"--layouts", "data=2,pipeline=2,zero_stage=2", "--layouts", "data=8", "--layouts",
                                 "tensor=2", "--steps", "1", "precision.param_dtype=bfloat16"});
