@@ -20,7 +20,7 @@ class ExpLogits {
     bool second;  // all once more, now with `above`, where a first time set `again`
   };
   static constexpr bool kAcross = false;
-  static constexpr int kCols = kCrossEntropyColumns, kStages = 4, kBarriers = 0, kBytes = 2 * 2 * kBoxBytes;
+  static constexpr int kCols = kCrossEntropyColumns, kBarriers = 0, kBytes = 2 * 2 * kBoxBytes;
   static __device__ int b_row(int col, int half) { return col + half * 96; }
   static __device__ bool is_idle(const Args& args) { return args.second && *args.again == 0; }
 

@@ -17,7 +17,7 @@ class GatedForward {
     CUtensorMap gate, up, act;  // boxes of (64, 32)
   };
   static constexpr bool kAcross = false;
-  static constexpr int kCols = 96, kStages = 4, kBarriers = 0, kBytes = 2 * 3 * kBox;
+  static constexpr int kCols = 96, kBarriers = 0, kBytes = 2 * 3 * kBox;
   static __device__ int b_row(int col, int) { return col; }
 
   __device__ GatedForward(const Args& args, const Corner& corner) : args_(args), corner_(corner) {}
@@ -79,7 +79,7 @@ class GatedBackward {
     CUtensorMap gate, up;  // boxes of (64, 64)
   };
   static constexpr bool kAcross = true;
-  static constexpr int kCols = 192, kStages = 4, kBarriers = 2, kBytes = 2 * 2 * kBoxBytes;
+  static constexpr int kCols = 192, kBarriers = 2, kBytes = 2 * 2 * kBoxBytes;
 
   __device__ GatedBackward(const Args& args, const Corner& corner) : args_(args), corner_(corner) {}
   __device__ void begin(Tile tile) const {

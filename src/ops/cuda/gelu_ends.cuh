@@ -19,7 +19,7 @@ class GeluForward {
     int cols;
   };
   static constexpr bool kAcross = false;
-  static constexpr int kCols = 192, kStages = 4, kBarriers = 0, kBytes = 2 * 2 * kBoxBytes;
+  static constexpr int kCols = 192, kBarriers = 0, kBytes = 2 * 2 * kBoxBytes;
   static __device__ int b_row(int col, int half) { return col + half * (kCols / 2); }
 
   __device__ GeluForward(const Args& args, const Corner& corner) : args_(args), corner_(corner) {}
@@ -77,7 +77,7 @@ class GeluBackward {
   };
   static constexpr bool kAcross = true;
   static constexpr int kParts = 6, kBoxes = 4;  // of a tile, which take turns in them
-  static constexpr int kCols = 192, kStages = 4, kBarriers = kParts, kBytes = kBoxes * kBoxBytes;
+  static constexpr int kCols = 192, kBarriers = kParts, kBytes = kBoxes * kBoxBytes;
 
   __device__ GeluBackward(const Args& args, const Corner& corner) : args_(args), corner_(corner) {}
   __device__ void begin(Tile tile) const {

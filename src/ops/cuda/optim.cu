@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "base/numeric.h"
+#include "ops/cuda/fast_math.cuh"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/philox.cuh"
 #include "ops/cuda/warp_share.cuh"
@@ -67,12 +68,12 @@ __device__ float change_of(const AdamW& a, float m, float v) {
 /// The same of numbers far from overflow and underflow, for which false is returned: then the instructions by which the
 /// compiler makes a root and a quotient need not be guarded one by one.
 __device__ bool quick_change(const AdamW& a, float m, float v, float& change) {
-  float inverse_root, inverse;
+  float inverse_root;
   asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(inverse_root) : "f"(v));
   const float near_root = v * inverse_root;
   const float root = __fmaf_rn(__fmaf_rn(-near_root, near_root, v), inverse_root * 0.5F, near_root);
   const float denominator = __fmaf_rn(root, a.inverse_root2, a.eps), x = __fmul_rn(m, a.step);
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(denominator));
+  float inverse = fast_reciprocal(denominator);
   inverse = __fmaf_rn(inverse, __fmaf_rn(-denominator, inverse, 1.0F), inverse);
   const float near = x * inverse;
   change = __fmaf_rn(inverse, __fmaf_rn(-denominator, near, x), near);
@@ -199,10 +200,7 @@ __device__ float largest_of_warp(const Values& value) {
   for (int u = 0; u < kAtOnce; ++u)
 #pragma unroll
     for (int j = 0; j < kPack; ++j) largest = fmaxf(largest, fabsf(value[u][j]));
-#pragma unroll
-  for (int lanes = kLanes / 2; lanes > 0; lanes /= 2)
-    largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, lanes));
-  return largest;
+  return reduce_lanes(largest, kWarp, Maximum());
 }
 
 /// All lanes of a warp. `scales`: of the slice.
@@ -220,7 +218,7 @@ __device__ void store_moments(const Place<kPlain>& place, void* to, float* scale
     Share<uint8_t> codes;
     if constexpr (kRoot) each(value, value, [](float x, int, int) { return __fsqrt_rn(x); });
     const float scale = block_scale(largest_of_warp(value), kRoot ? kLeastRoot : kLeastMoment);
-    if (threadIdx.x % kLanes == 0) scales[place.begin / kCodeBlock] = scale;
+    if (threadIdx.x % kWarp == 0) scales[place.begin / kCodeBlock] = scale;
     each(value, codes, [&](float x, int u, int j) {
       return kRoot ? encode_root(x, scale, root_steps().chance(bits[u][j].v()))
                    : encode_moment(x, scale, moment_steps().chance(bits[u][j].m()));
@@ -277,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, kPlain && sizeof(S) > 1 ? 4 : 1)
   const int64_t first = (static_cast<int>(blockIdx.x) - s.first_block) * kBlockElements;
   const int64_t end = min(first + kBlockElements, s.n);
 #pragma unroll 1
-  for (int64_t begin = first + static_cast<int>(threadIdx.x) / kLanes * kWarpElements; begin < end;
+  for (int64_t begin = first + static_cast<int>(threadIdx.x) / kWarp * kWarpElements; begin < end;
        begin += kRoundElements)
     update_at<T, keep, G, S, kPlain>(a, s, begin, factor);
 }

@@ -11,7 +11,6 @@
 //   Args                  what it needs beside the operands, in the kernel's arguments
 //   kAcross               whether b lies across the sum, (terms, columns), or along it, (columns, terms)
 //   kCols                 how far it is from a tile to the next along the columns
-//   kStages               of the ring of operands
 //   kBytes, kBarriers     of shared memory, and of one arrival, that each group has for itself
 //   b_row(col, h)         along the sum: where the 96 rows of b begin that are half h of the tile at `col`
 //   End(args, corner), begin(tile), end(sums, tile)
@@ -60,16 +59,17 @@ constexpr int kTileThreads = 384;
 
 template <class End>
 struct TileShape {
+  static constexpr int kStages = 4;                   // of the ring of operands
   static constexpr int kStage = (2 + 3) * kBoxBytes;  // 128 rows of a, 192 columns of b
-  static constexpr int kBarriers = 2 * End::kStages + 2 + 2 * End::kBarriers;
-  static constexpr int kBytes = End::kStages * kStage + 2 * End::kBytes + kBarriers * 8 + 1024;
+  static constexpr int kBarriers = 2 * kStages + 2 + 2 * End::kBarriers;
+  static constexpr int kBytes = kStages * kStage + 2 * End::kBytes + kBarriers * 8 + 1024;
   static_assert(End::kBytes % 1024 == 0);
 };
 
 template <class End>
 class TileProduct {
   using Shape = TileShape<End>;
-  static constexpr int kStages = End::kStages;
+  static constexpr int kStages = Shape::kStages;
 
  public:
   __device__ TileProduct(const ProductMaps& maps, const Tiles& tiles, const typename End::Args& args, char* memory)

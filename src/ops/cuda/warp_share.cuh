@@ -2,14 +2,14 @@
 // so that each of its loads and stores is of neighbouring addresses.
 #pragma once
 
+#include "ops/cuda/reduce.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
 
-constexpr int kLanes = 32;
 constexpr int kAtOnce = 2;  // packs a thread
 constexpr int kPack = 4;
-constexpr int kWarpElements = kLanes * kAtOnce * kPack;
+constexpr int kWarpElements = kWarp * kAtOnce * kPack;
 
 /// A thread's part: 16-bit elements as their bits.
 template <class E>
@@ -60,7 +60,7 @@ struct Place {
   bool packs;
 
   __device__ int64_t at(int u) const {
-    return begin + u * kLanes * kPack + static_cast<int>(threadIdx.x) % kLanes * kPack;
+    return begin + u * kWarp * kPack + static_cast<int>(threadIdx.x) % kWarp * kPack;
   }
   __device__ bool whole(int u) const { return kPlain || (packs && at(u) + kPack <= n); }
 };
