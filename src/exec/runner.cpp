@@ -170,7 +170,7 @@ void Runner::run(const Instruction& instruction, const Batch& batch) {
       stream_ = {keep_[slot].take(options_.activation_dtype, {rows(batch), model_.hidden_size}), {}};
       groups_.pp->recv(stream_.residual, previous);
       return;
-    case Action::forward: forward(stage, batch, instruction.slot); return;
+    case Action::forward: forward(stage, batch, instruction.slot, instruction.micro_batch == 0); return;
     case Action::send_forward: groups_.pp->send(outgoing(stream_), next); return;
     case Action::recv_backward: groups_.pp_back->recv(resized(gradient_, rows(batch)), next); return;
     case Action::backward:
@@ -187,7 +187,8 @@ Tensor Runner::outgoing(const Stream& stream) {
   return stream.delta;
 }
 
-void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
+/// `first`: of the stage's micro-batches in a step.
+void Runner::forward(const StageRange& stage, const Batch& batch, int slot, bool first) {
   Arena& keep = keep_[static_cast<size_t>(slot)];
   const int64_t n = rows(batch);
   const Shape shape{n, model_.hidden_size};
@@ -207,7 +208,7 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot) {
     ctx_.keep = by_block ? &rebuild_ : &keep;
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
-    params_.acquire(u);
+    params_.acquire(u, !first);
     prefetch_behind(stage, u);
     failpoint("runner.forward");
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
@@ -230,7 +231,7 @@ void Runner::rebuild(const Batch& batch, int slot, int unit) {
   again.forward(ctx_, batch, slot, {x, {}}, {}, {rebuild_.take(x.dtype, x.shape), {}, again.sums(ctx_)});
 }
 
-/// `first`: of the stage's micro-batches in a step.
+/// `first`: as in forward.
 void Runner::backward(const StageRange& stage, const Batch& batch, int slot, bool first) {
   const Tensor g = resized(gradient_, rows(batch));
   if (stage.is_last) {
@@ -247,7 +248,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot, boo
   for (int u = stage.last - 1; u >= stage.first; --u) {
     const int64_t rebuilt = rebuild_.mark();
     current_unit_ = u;
-    params_.acquire(u);
+    params_.acquire(u, true);
     if (u > stage.first) params_.prefetch(u - 1);
     grads_->acquire(ctx_, u, first);
     if (is_run_again(u)) rebuild(batch, slot, u);

@@ -92,7 +92,7 @@ class Runner {
   void run(const Instruction& instruction, const Batch& batch);
   bool can_repeat() const;
   void micro_step(const Instruction& forward, const Instruction& backward, const Batch& batch);
-  void forward(const StageRange& stage, const Batch& batch, int slot);
+  void forward(const StageRange& stage, const Batch& batch, int slot, bool first);
   void backward(const StageRange& stage, const Batch& batch, int slot, bool first);
   void evaluate(const StageRange& stage, const Batch& batch);
   /// Where an evaluation keeps what passes: no micro-batch is in flight meanwhile.

@@ -96,21 +96,21 @@ SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
   return heads;
 }
 
-void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved,
+void SelfAttention::forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& batch, Saved& saved,
                             const Tensor* residual) const {
-  const int64_t n = groups_.whole_rows(x.size(0)), d = config_.head_dim;
-  saved.qkv = ctx.keep->take(x.dtype, {n, qkv_.local_out()});
+  const int64_t n = groups_.whole_rows(x.values.size(0)), d = config_.head_dim;
+  saved.qkv = ctx.keep->take(x.values.dtype, {n, qkv_.local_out()});
   qkv_.forward(ctx, saved.qkv, x, config_.keeps_inputs ? &saved.qkv_input : nullptr);
   saved.qk = {};
   if (q_norm_) {
-    saved.qk = ctx.keep->take(x.dtype, {n, (rank_.q + rank_.kv) * d});
+    saved.qk = ctx.keep->take(x.values.dtype, {n, (rank_.q + rank_.kv) * d});
     const Heads raw = split(saved.qkv), normed = rotated(saved);
     q_norm_->forward(ctx, normed.q, {}, raw.q, {}, saved.q_norm);
     k_norm_->forward(ctx, normed.k, {}, raw.k, {}, saved.k_norm);
   }
   Heads heads = rotated(saved);
   if (batch.cache_rows.defined()) {
-    saved.out = ctx.keep->take(x.dtype, {n, rank_.q * d});
+    saved.out = ctx.keep->take(x.values.dtype, {n, rank_.q * d});
     decode_attention(ctx, head_view(saved.out, 0, rank_.q, d), heads.q, heads.k, heads.v,
                      batch.kv[static_cast<size_t>(config_.layer)],
                      {.scale = attention_args(config_, batch, rank_.q_begin).scale,
@@ -132,7 +132,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
     heads.k = cache.k;
     heads.v = cache.v;
   }
-  saved.out = ctx.keep->take(x.dtype, {n, rank_.q * d});
+  saved.out = ctx.keep->take(x.values.dtype, {n, rank_.q * d});
   saved.lse = ctx.keep->take(DType::f32, {n, rank_.q});
   const Tensor out = head_view(saved.out, 0, rank_.q, d);
   const AttentionArgs args = attention_args(config_, batch, rank_.q_begin);
@@ -143,7 +143,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& ba
   out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr, nullptr, nullptr, residual);
 }
 
-void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch,
+void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Batch& batch,
                              const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
   const int64_t n = saved.qkv.size(0), d = config_.head_dim;

@@ -52,10 +52,10 @@ class SelfAttention {
 
   /// y (N, C), written, from x (N, C), own rows. With batch.kv the new keys and values join the cache and queries see
   /// all of it. `residual`: added to y, as Linear does it.
-  void forward(Ctx& ctx, Tensor y, const Tensor& x, const Batch& batch, Saved& saved,
+  void forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& batch, Saved& saved,
                const Tensor* residual = nullptr) const;
   /// dx (N, C), written. x: as in forward; not read where config.keeps_inputs.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Batch& batch, const Saved& saved) const;
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Batch& batch, const Saved& saved) const;
 
  private:
   struct Heads {

@@ -10,6 +10,7 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
   ParamSpec spec{
       .name = name + ".weight", .shape = {c.out, c.in}, .init = Init::normal, .init_std = c.init_std, .decay = true};
   spec.grad_is_product = true;
+  spec.measured = c.float8;
   spec.split.dim = c.kind == LinearKind::column ? 0 : 1;
   spec.split.pieces = c.pieces;
   spec.split.parts = c.parts;
@@ -18,21 +19,23 @@ ParamSpec weight_spec(const std::string& name, const LinearConfig& c) {
 }
 
 /// x in 8-bit floats, by rows and transposed as wanted, from an arena.
-Float8 quantized(Ctx& ctx, Arena& arena, DType dtype, const Tensor& x, bool rows, bool cols) {
+Float8 quantized(Ctx& ctx, Arena& arena, DType dtype, const Measured& x, bool rows, bool cols) {
+  const Shape& shape = x.values.shape;
   Float8 out;
   out.scale = arena.take(DType::f32, {1});
-  if (rows) out.rows = arena.take(dtype, x.shape);
-  if (cols) out.cols = arena.take(dtype, {x.size(1), x.size(0)});
+  if (rows) out.rows = arena.take(dtype, shape);
+  if (cols) out.cols = arena.take(dtype, {shape[1], shape[0]});
   quantize(ctx, out, x);
   return out;
 }
 
 /// The operand of a product with `weight`^T: its codes by rows. With `saved` also the transposed ones, kept there.
-Float8 quantized_input(Ctx& ctx, const Tensor& x, Linear::Saved* saved) {
+Float8 quantized_input(Ctx& ctx, const Measured& x, Linear::Saved* saved) {
   if (saved == nullptr) return quantized(ctx, *ctx.temp, DType::e4m3, x, true, false);
-  saved->cols = ctx.keep->take(DType::e4m3, {x.size(1), x.size(0)});
+  const Shape& shape = x.values.shape;
+  saved->cols = ctx.keep->take(DType::e4m3, {shape[1], shape[0]});
   saved->scale = ctx.keep->take(DType::f32, {1});
-  const Float8 both{ctx.temp->take(DType::e4m3, x.shape), saved->cols, saved->scale};
+  const Float8 both{ctx.temp->take(DType::e4m3, shape), saved->cols, saved->scale};
   quantize(ctx, both, x);
   return both;
 }
@@ -65,10 +68,11 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Tensor* before_gelu, const Tensor* swiglu,
-                     const Tensor* residual) const {
-  CHECK(residual == nullptr || (groups_.tp().size() == 1 && bias_ == nullptr && !float8_), weight_.spec.name,
-        " adds no residual");
+void Linear::forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved, const Tensor* before_gelu,
+                     const Tensor* swiglu, const Tensor* residual) const {
+  CHECK(residual == nullptr || (groups_.tp().size() == 1 && bias_ == nullptr), weight_.spec.name, " adds no residual");
+  CHECK(!float8_ || (residual == nullptr && before_gelu == nullptr && swiglu == nullptr), weight_.spec.name,
+        ": nothing comes beside a product of 8-bit floats");
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
   const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
@@ -78,41 +82,53 @@ void Linear::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved, const Te
                         .residual = residual,
                         .before_gelu = before_gelu,
                         .swiglu = swiglu};
-  const Tensor whole = row ? x : groups_.gather(ctx, x);
+  const Measured input = row ? x : whole(ctx, x);
   if (saved != nullptr) *saved = {};
   if (float8_) {
-    const Float8 input = quantized_input(ctx, whole, saved);
-    const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, weight_.value, true, false);
-    options.a_scale = &input.scale;
-    options.b_scale = &weight.scale;
-    matmul(ctx, part, input.rows, weight.rows, options);
+    const Float8 a = quantized_input(ctx, input, saved);
+    const Float8 b = quantized(ctx, *ctx.temp, DType::e4m3, measured_weight(ctx), true, false);
+    options.a_scale = &a.scale;
+    options.b_scale = &b.scale;
+    matmul(ctx, part, a.rows, b.rows, options);
   } else {
-    matmul(ctx, part, whole, weight_.value, options);
+    matmul(ctx, part, input.values, weight_.value, options);
   }
   if (row) groups_.sum(ctx, y, part);
 }
 
-void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
+void Linear::backward(Ctx& ctx, Tensor dx, const Measured& dy, const Measured& x, const Saved& saved,
                       const BeforeActivation& before) const {
   const ArenaScope scope(*ctx.temp);
-  const Tensor dy_rows = rows_of(ctx, dy);
-  if (float8_) return backward8(ctx, dx, dy_rows, x, saved, before);
-  add_gradient(ctx, dy_rows, x);
-  if (dx.defined()) put_dx(ctx, dx, dy_rows, before);
+  const Measured dy_rows = rows_of(ctx, dy);
+  if (float8_) return backward8(ctx, dx, dy_rows, x, saved);
+  add_gradient(ctx, dy_rows.values, x.values);
+  if (dx.defined()) put_dx(ctx, dx, dy_rows.values, before);
 }
 
-void Linear::backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const {
+void Linear::backward_making_x(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const {
   CHECK(!float8_, "8-bit products read x before dx is there");
   const ArenaScope scope(*ctx.temp);
-  const Tensor dy_rows = rows_of(ctx, dy);
+  const Tensor dy_rows = rows_of(ctx, dy).values;
   put_dx(ctx, dx, dy_rows, {});
   add_gradient(ctx, dy_rows, make_x());
 }
 
+/// The whole rows of what has own rows between two matrices. What is gathered is more than what was measured.
+Measured Linear::whole(Ctx& ctx, const Measured& x) const {
+  return groups_.sequence_parallel() ? groups_.gather(ctx, x.values) : x;
+}
+
+/// The weight with its largest magnitude, which is looked for by the first product since the values changed.
+Measured Linear::measured_weight(Ctx& ctx) const {
+  const Measured weight(weight_.value, weight_.largest);
+  if (weight.largest.defined() && !weight_.has_largest()) measure(ctx, weight);
+  return weight;
+}
+
 /// Whole rows of dy, whose sum is added to the bias's gradient where that is left to us.
-Tensor Linear::rows_of(Ctx& ctx, const Tensor& dy) const {
-  if (sums_bias_ && bias_gradient().defined()) sum_rows(ctx, bias_->grad, dy);
-  return kind_ == LinearKind::row ? groups_.gather(ctx, dy) : dy;
+Measured Linear::rows_of(Ctx& ctx, const Measured& dy) const {
+  if (sums_bias_ && bias_gradient().defined()) sum_rows(ctx, bias_->grad, dy.values);
+  return kind_ == LinearKind::row ? whole(ctx, dy) : dy;
 }
 
 void Linear::add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const {
@@ -129,16 +145,14 @@ void Linear::put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const BeforeActi
 }
 
 /// The same with 8-bit floats, from whole rows of dy. Each product wants both operands along its own sum.
-void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
-                       const BeforeActivation& before) const {
+void Linear::backward8(Ctx& ctx, Tensor dx, const Measured& dy, const Measured& x, const Saved& saved) const {
   const bool row = kind_ == LinearKind::row, trains = weight_.grad.defined();
   if (!trains && !dx.defined()) return;
   const Float8 gradient = quantized(ctx, *ctx.temp, DType::e5m2, dy, dx.defined(), trains);
   if (trains) {
     const ArenaScope scope(*ctx.temp);
-    const Float8 input = saved.cols.defined()
-                             ? saved
-                             : quantized(ctx, *ctx.temp, DType::e4m3, row ? x : groups_.gather(ctx, x), false, true);
+    const Float8 input =
+        saved.cols.defined() ? saved : quantized(ctx, *ctx.temp, DType::e4m3, row ? x : whole(ctx, x), false, true);
     matmul(ctx, weight_.grad, gradient.cols, input.cols,
            {.transpose_b = true,
             .accumulate = weight_.adds_to_grad(),
@@ -147,12 +161,9 @@ void Linear::backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, c
   }
   if (!dx.defined()) return;
   const Tensor part = row ? dx : groups_.partial(ctx, dx);
-  const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, weight_.value, false, true);
-  MatmulOptions options = options_of(before);
-  options.transpose_b = true;
-  options.a_scale = &gradient.scale;
-  options.b_scale = &weight.scale;
-  matmul(ctx, part, gradient.rows, weight.cols, options);
+  const Float8 weight = quantized(ctx, *ctx.temp, DType::e4m3, measured_weight(ctx), false, true);
+  matmul(ctx, part, gradient.rows, weight.cols,
+         {.transpose_b = true, .a_scale = &gradient.scale, .b_scale = &weight.scale});
   if (!row) groups_.sum(ctx, dx, part);
 }
 

@@ -49,23 +49,25 @@ class Linear {
 
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
   /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
-  /// With `swiglu` (column kind) the SwiGLU of y goes there. `saved`, where not null, is filled from ctx.keep. To y
-  /// `residual` (N, local_out) is added where it is not null (a rank alone, without bias or float8).
-  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
+  /// With `swiglu` (column kind) the SwiGLU of y goes there. To y `residual` (N, local_out) is added where it is not
+  /// null (a rank alone, without bias). None of the three with float8. `saved`, where not null, is filled from
+  /// ctx.keep.
+  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
                const Tensor* swiglu = nullptr, const Tensor* residual = nullptr) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. x is not
-  /// read where `saved` holds it.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved = {},
+  /// read where `saved` holds it. `before`: not with float8.
+  void backward(Ctx& ctx, Tensor dx, const Measured& dy, const Measured& x, const Saved& saved = {},
                 const BeforeActivation& before = {}) const;
   /// The same (not with float8) where x is made again: make_x() is called once dx, in whose place x may lie, is there.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const;
+  void backward_making_x(Ctx& ctx, Tensor dx, const Tensor& dy, FunctionRef<Tensor()> make_x) const;
 
  private:
-  Tensor rows_of(Ctx& ctx, const Tensor& dy) const;
+  Measured whole(Ctx& ctx, const Measured& x) const;
+  Measured rows_of(Ctx& ctx, const Measured& dy) const;
+  Measured measured_weight(Ctx& ctx) const;
   void add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const;
   void put_dx(Ctx& ctx, Tensor dx, const Tensor& dy_rows, const BeforeActivation& before) const;
-  void backward8(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved,
-                 const BeforeActivation& before) const;
+  void backward8(Ctx& ctx, Tensor dx, const Measured& dy, const Measured& x, const Saved& saved) const;
 
   Param& weight_;
   Param* bias_ = nullptr;

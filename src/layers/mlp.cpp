@@ -9,7 +9,7 @@ LinearConfig up_config(const MlpConfig& c) {
   LinearConfig up{
       .in = c.hidden, .out = c.intermediate, .kind = LinearKind::column, .bias = c.bias, .init_std = c.init_std};
   up.float8 = c.float8;
-  up.sums_bias = c.kind != MlpKind::gelu;  // else it is summed where GELU's gradient is worked out
+  up.sums_bias = c.float8 || c.kind != MlpKind::gelu;  // else it is summed where GELU's gradient is worked out
   if (c.kind == MlpKind::swiglu) {
     up.out = 2 * c.intermediate;
     up.chunks = {c.intermediate, c.intermediate};
@@ -33,56 +33,65 @@ Mlp::Mlp(const ParamBuilder& params, const MlpConfig& config, const LayerGroups&
              .float8 = config.float8},
             groups) {}
 
-void Mlp::activate(Ctx& ctx, Tensor act, const Tensor& up) const {
+void Mlp::activate(Ctx& ctx, const Measured& act, const Tensor& up) const {
   if (config_.kind == MlpKind::swiglu)
     swiglu_forward(ctx, act, up);
   else
     gelu_forward(ctx, act, up);
 }
 
-void Mlp::forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved, const Tensor* residual) const {
-  const int64_t n = groups_.whole_rows(x.size(0));
-  const bool gelu = config_.kind != MlpKind::swiglu;
-  saved.up = ctx.keep->take(x.dtype, {n, up_.local_out()});
+void Mlp::forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const Tensor* residual) const {
+  const DType dtype = x.values.dtype;
+  const int64_t n = groups_.whole_rows(x.values.size(0));
+  saved.up = ctx.keep->take(dtype, {n, up_.local_out()});
   const ArenaScope scope(*ctx.temp);
   const bool codes = config_.float8 && !config_.recompute_activation;  // instead of the activation
   const bool keeps_act = !config_.recompute_activation && !(codes && y.defined());
-  const Tensor act = (keeps_act ? ctx.keep : ctx.temp)->take(x.dtype, {n, down_.local_in()});
-  up_.forward(ctx, gelu ? act : saved.up, x, config_.keeps_input ? &saved.up_input : nullptr,
-              gelu ? &saved.up : nullptr, gelu ? nullptr : &act);
+  const Tensor act = (keeps_act ? ctx.keep : ctx.temp)->take(dtype, {n, down_.local_in()});
+  const Measured input = to_measure(*ctx.temp, act, config_.float8 && y.defined());
+  Linear::Saved* up_input = config_.keeps_input ? &saved.up_input : nullptr;
+  if (config_.float8) {
+    up_.forward(ctx, saved.up, x, up_input);
+    activate(ctx, input, saved.up);
+  } else if (config_.kind == MlpKind::swiglu) {
+    up_.forward(ctx, saved.up, x, up_input, nullptr, &act);
+  } else {
+    up_.forward(ctx, act, x, up_input, &saved.up);
+  }
   saved.act = keeps_act ? act : Tensor();
   saved.down_input = {};
-  if (y.defined()) down_.forward(ctx, y, act, codes ? &saved.down_input : nullptr, nullptr, nullptr, residual);
+  if (y.defined()) down_.forward(ctx, y, input, codes ? &saved.down_input : nullptr, nullptr, nullptr, residual);
 }
 
-void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const {
+void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Saved& saved) const {
   const ArenaScope scope(*ctx.temp);
-  const int64_t n = saved.up.size(0);
-  const Tensor dact = ctx.temp->take(dy.dtype, {n, down_.local_in()});
+  const Shape shape{saved.up.size(0), down_.local_in()};
+  const Tensor dact = ctx.temp->take(dy.dtype, shape);
   const bool swiglu = config_.kind == MlpKind::swiglu;
-  BeforeActivation before;
-  if (swiglu)
-    before.swiglu = &saved.up;
-  else
-    before = {.gelu = &saved.up, .bias_gradient = up_.bias_gradient()};
   // The gradient overwrites what was saved: nothing reads it after this.
   if (swiglu && !config_.float8 && !saved.act.defined()) {
     // Where its gradient is worked out, the activation comes again for one more write, in its gradient's place.
-    down_.backward(ctx, dact, dy, [&] {
+    down_.backward_making_x(ctx, dact, dy, [&] {
       swiglu_backward(ctx, saved.up, dact, saved.up, dact);
       return dact;
     });
     return up_.backward(ctx, dx, saved.up, x, saved.up_input);
   }
+  BeforeActivation before;
+  if (!config_.float8 && swiglu) before.swiglu = &saved.up;
+  if (!config_.float8 && !swiglu) before = {.gelu = &saved.up, .bias_gradient = up_.bias_gradient()};
   if (saved.act.defined() || saved.down_input.cols.defined()) {
     down_.backward(ctx, dact, dy, saved.act, saved.down_input, before);
   } else {
     const ArenaScope inner(*ctx.temp);
-    const Tensor act = ctx.temp->take(dy.dtype, {n, down_.local_in()});
+    const Measured act = to_measure(*ctx.temp, ctx.temp->take(dy.dtype, shape), config_.float8);
     activate(ctx, act, saved.up);
     down_.backward(ctx, dact, dy, act, {}, before);
   }
-  up_.backward(ctx, dx, swiglu ? saved.up : dact, x, saved.up_input);
+  const Measured dup = to_measure(*ctx.temp, swiglu ? saved.up : dact, config_.float8);
+  if (config_.float8 && swiglu) swiglu_backward(ctx, dup, dact, saved.up);
+  if (config_.float8 && !swiglu) gelu_backward(ctx, dup, dact, saved.up);
+  up_.backward(ctx, dx, dup, x, saved.up_input);
 }
 
 }  // namespace trireme

@@ -33,12 +33,12 @@ class Mlp {
 
   /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed. `residual`: added
   /// to y, as Linear does it.
-  void forward(Ctx& ctx, Tensor y, const Tensor& x, Saved& saved, const Tensor* residual = nullptr) const;
+  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const Tensor* residual = nullptr) const;
   /// dx (N, C), written. x: as in forward; not read where config.keeps_input.
-  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved) const;
+  void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Saved& saved) const;
 
  private:
-  void activate(Ctx& ctx, Tensor act, const Tensor& up) const;
+  void activate(Ctx& ctx, const Measured& act, const Tensor& up) const;
   MlpConfig config_;
   LayerGroups groups_;
   Linear up_, down_;

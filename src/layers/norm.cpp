@@ -15,20 +15,22 @@ Norm::Norm(const ParamBuilder& params, const std::string& name, NormKind kind, i
     bias_ = &params.add({.name = name + ".bias", .shape = {channels}, .init = Init::zeros, .grad_sum_tp = grad_sum_tp});
 }
 
-void Norm::run(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, const Saved& saved) const {
+void Norm::run(Ctx& ctx, const Measured& y, Tensor x, const Tensor& residual, const Tensor& delta,
+               const Saved& saved) const {
   if (kind_ == NormKind::rms_norm)
     rms_norm_forward(ctx, y, x, saved.rstd, residual, delta, weight_.value, eps_);
   else
     layer_norm_forward(ctx, y, x, saved.mean, saved.rstd, residual, delta, weight_.value, bias_->value, eps_);
 }
 
-void Norm::forward(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const {
+void Norm::forward(Ctx& ctx, const Measured& y, Tensor x, const Tensor& residual, const Tensor& delta,
+                   Saved& saved) const {
   saved.rstd = ctx.keep->take(DType::f32, {num_rows(residual)});
   if (kind_ == NormKind::layer_norm) saved.mean = ctx.keep->take(DType::f32, {num_rows(residual)});
   run(ctx, y, x, residual, delta, saved);
 }
 
-void Norm::recompute(Ctx& ctx, Tensor y, const Tensor& x) const {
+void Norm::recompute(Ctx& ctx, const Measured& y, const Tensor& x) const {
   const ArenaScope scope(*ctx.temp);
   Saved again;
   again.rstd = ctx.temp->take(DType::f32, {num_rows(x)});

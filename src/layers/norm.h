@@ -21,15 +21,16 @@ class Norm {
        bool grad_sum_tp = false);
 
   /// x = residual + delta, y = norm(x); see ops/norm.h. Statistics come from ctx.keep.
-  void forward(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;
+  void forward(Ctx& ctx, const Measured& y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;
   /// y again from x, with the bits of forward: for cheap recompute.
-  void recompute(Ctx& ctx, Tensor y, const Tensor& x) const;
+  void recompute(Ctx& ctx, const Measured& y, const Tensor& x) const;
   /// dx: added if `accumulate`, else written (may alias dy). `sums`: of dx's rows, see ops/norm.h.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Tensor& x, const Saved& saved, bool accumulate,
                 const RowSums& sums = {}) const;
 
  private:
-  void run(Ctx& ctx, Tensor y, Tensor x, const Tensor& residual, const Tensor& delta, const Saved& saved) const;
+  void run(Ctx& ctx, const Measured& y, Tensor x, const Tensor& residual, const Tensor& delta,
+           const Saved& saved) const;
   NormKind kind_;
   float eps_;
   Param& weight_;

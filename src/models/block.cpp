@@ -36,7 +36,7 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   Arena& norms = saves_norms ? *ctx.keep : *ctx.temp;
 
   s.x = x.defined() ? x : in.residual;
-  const Tensor y1 = norms.take(s.x.dtype, s.x.shape);
+  const Measured y1 = to_measure(*ctx.temp, norms.take(s.x.dtype, s.x.shape), config_.float8);
   norm1_.forward(ctx, y1, x, in.residual, in.delta, s.norm1);
   s.mid = out.residual;
   const Tensor branch = out.summed ? Tensor() : ctx.temp->take(s.x.dtype, s.x.shape);
@@ -44,7 +44,7 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   if (config_.dropout > 0)
     dropout(ctx, branch, branch, config_.dropout, config_.attention_site, groups_.own_rows(batch));
 
-  const Tensor y2 = norms.take(s.x.dtype, s.x.shape);
+  const Measured y2 = to_measure(*ctx.temp, norms.take(s.x.dtype, s.x.shape), config_.float8);
   if (out.summed)
     norm2_.forward(ctx, y2, {}, s.mid, {}, s.norm2);
   else
@@ -53,14 +53,14 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   if (config_.dropout > 0 && out.delta.defined())
     dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, groups_.own_rows(batch));
 
-  s.normed = saves_norms ? y1 : Tensor();
-  s.mid_normed = saves_norms ? y2 : Tensor();
+  s.normed = saves_norms ? y1.values : Tensor();
+  s.mid_normed = saves_norms ? y2.values : Tensor();
 }
 
 /// The saved norm output, the same bits made again in ctx.temp, or nothing where nobody reads it.
-Tensor Block::normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const {
+Measured Block::normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const {
   if (!config_.recompute_norms) return saved;
-  const Tensor y = ctx.temp->take(x.dtype, x.shape);
+  const Measured y = to_measure(*ctx.temp, ctx.temp->take(x.dtype, x.shape), config_.float8);
   norm.recompute(ctx, y, x);
   return y;
 }

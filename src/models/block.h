@@ -35,7 +35,7 @@ class Block final : public Unit {
     SelfAttention::Saved attention;
     Mlp::Saved mlp;
   };
-  Tensor normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const;
+  Measured normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const;
   Tensor branch_gradient(Ctx& ctx, const Batch& batch, const Tensor& g, uint64_t site) const;
 
   BlockConfig config_;

@@ -2,6 +2,7 @@
 // of products that run twice as fast.
 #pragma once
 
+#include "ops/measured.h"
 #include "tensor/ctx.h"
 
 namespace trireme {
@@ -15,7 +16,11 @@ struct Float8 {
 };
 
 /// Writes `out` from x (R, C), bf16, contiguous; R and C multiples of 16. The largest magnitude becomes the format's
-/// largest value; the rest is rounded to nearest even. A NaN or Inf in x makes values NaN.
-void quantize(Ctx& ctx, const Float8& out, const Tensor& x);
+/// largest value; the rest is rounded to nearest even. A NaN or Inf in x makes values NaN. Where x is not measured,
+/// that takes one more pass over it.
+void quantize(Ctx& ctx, const Float8& out, const Measured& x);
+
+/// Writes x.largest from x.values, bf16, contiguous, that start at a multiple of 16 bytes.
+void measure(Ctx& ctx, const Measured& x);
 
 }  // namespace trireme

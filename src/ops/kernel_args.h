@@ -10,6 +10,7 @@ namespace trireme {
 /// `mean` defined: LayerNorm (with `bias`); else RMSNorm. `x` is written where `delta` is defined.
 struct NormForward {
   Tensor y, x, mean, rstd, residual, delta, weight, bias;
+  Tensor largest;  // of y, as Measured has it; on CUDA only
   float eps = 0;
 };
 

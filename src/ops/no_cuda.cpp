@@ -21,10 +21,10 @@ namespace {
 [[noreturn]] void fail() { throw DeviceError("this trireme was built without CUDA"); }
 }  // namespace
 
-void gelu_forward(Ctx&, const Tensor&, const Tensor&) { fail(); }
-void gelu_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
-void swiglu_forward(Ctx&, const Tensor&, const Tensor&) { fail(); }
-void swiglu_backward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
+void gelu_forward(Ctx&, const Measured&, const Tensor&) { fail(); }
+void gelu_backward(Ctx&, const Measured&, const Tensor&, const Tensor&) { fail(); }
+void swiglu_forward(Ctx&, const Measured&, const Tensor&) { fail(); }
+void swiglu_backward(Ctx&, const Measured&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void attention_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                        const AttentionArgs&, const Tensor&) {
@@ -45,6 +45,7 @@ void dropout(Ctx&, const Tensor&, const Tensor&, const DropoutArgs&) { fail(); }
 void sum_squares(Ctx&, const Tensor&, const Tensor&, std::span<const Tensor>) { fail(); }
 void find_nonfinite(Ctx&, const Tensor&, const Tensor&) { fail(); }
 
+void find_largest(Ctx&, const Tensor&, const Tensor&) { fail(); }
 void quantize(Ctx&, const Float8&, const Tensor&, const Tensor&) { fail(); }
 
 void embedding_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, int64_t, bool) { fail(); }

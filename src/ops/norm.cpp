@@ -3,6 +3,7 @@
 #include "ops/norm.h"
 
 #include "ops/cost.h"
+#include "ops/cpu/float8.h"
 #include "ops/cpu/norm.h"
 #include "ops/cuda/norm.h"
 #include "ops/dispatch.h"
@@ -35,11 +36,16 @@ void forward(Ctx& ctx, const char* op, const NormForward& a) {
   if (a.bias.defined()) check_parameter(op, "bias", a.bias, channels);
   check_vector(op, "rstd", a.rstd, rows, DType::f32);
   if (a.mean.defined()) check_vector(op, "mean", a.mean, rows, DType::f32);
+  if (a.largest.defined()) {
+    check_vector(op, "the largest magnitude", a.largest, 1, DType::f32);
+    CHECK(a.y.dtype == DType::bf16 && a.y.contiguous(), op, ": what is measured is ", a.y.str());
+  }
   const OpCost cost{.flops = (a.mean.defined() ? 7.0 : 4.0) * static_cast<double>(shape.numel()),
                     .bytes = bytes_of(a.y, a.residual, a.weight, a.bias, a.mean, a.rstd) +
                              (a.delta.defined() ? bytes_of(a.delta, a.x) : 0.0)};
   if (!begin_op(ctx, op, cost)) return;
   on_device(ctx, cpu::norm_forward, cuda::norm_forward, a);
+  if (a.largest.defined() && ctx.backend != DeviceKind::cuda) cpu::find_largest(ctx, a.largest, a.y);
   end_op(ctx, op, a.y);
 }
 
@@ -90,10 +96,17 @@ void backward(Ctx& ctx, const char* op, NormBackward a, const RowSums& sums) {
 
 }  // namespace
 
-void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
+void rms_norm_forward(Ctx& ctx, const Measured& y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
                       const Tensor& weight, float eps) {
   forward(ctx, "rms_norm_forward",
-          {.y = y, .x = x, .rstd = rstd, .residual = residual, .delta = delta, .weight = weight, .eps = eps});
+          {.y = y.values,
+           .x = x,
+           .rstd = rstd,
+           .residual = residual,
+           .delta = delta,
+           .weight = weight,
+           .largest = y.largest,
+           .eps = eps});
 }
 
 void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
@@ -103,11 +116,11 @@ void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, co
            sums);
 }
 
-void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
+void layer_norm_forward(Ctx& ctx, const Measured& y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
                         const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps) {
   CHECK(mean.defined() && bias.defined(), "layer_norm_forward: mean and bias are needed");
   forward(ctx, "layer_norm_forward",
-          {.y = y,
+          {.y = y.values,
            .x = x,
            .mean = mean,
            .rstd = rstd,
@@ -115,6 +128,7 @@ void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, 
            .delta = delta,
            .weight = weight,
            .bias = bias,
+           .largest = y.largest,
            .eps = eps});
 }
 

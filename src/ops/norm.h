@@ -4,14 +4,15 @@
 // Shapes: x, y, residual, delta (..., C) with any row strides (rank 2 or 3); weight, bias (C); rstd, mean:
 // f32, contiguous, one value a row. An undefined `delta` means none: then x may be undefined too (not written)
 // and the backward takes the residual as its x. x may alias residual or delta; y may alias nothing but
-// residual where x is undefined.
+// residual where x is undefined. y is measured where asked.
 #pragma once
 
+#include "ops/measured.h"
 #include "tensor/ctx.h"
 
 namespace trireme {
 
-void rms_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
+void rms_norm_forward(Ctx& ctx, const Measured& y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
                       const Tensor& weight, float eps);
 
 /// The sums over the rows of a dx (N, C) that is added to, as it was and as it becomes: the gradients of biases that
@@ -25,7 +26,7 @@ struct RowSums {
 void rms_norm_backward(Ctx& ctx, Tensor dx, Tensor dweight, const Tensor& dy, const Tensor& x, const Tensor& weight,
                        const Tensor& rstd, bool accumulate, const RowSums& sums = {});
 
-void layer_norm_forward(Ctx& ctx, Tensor y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
+void layer_norm_forward(Ctx& ctx, const Measured& y, Tensor x, Tensor mean, Tensor rstd, const Tensor& residual,
                         const Tensor& delta, const Tensor& weight, const Tensor& bias, float eps);
 
 /// dx as above; dweight, dbias (C) f32: added, may be undefined.

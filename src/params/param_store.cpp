@@ -49,6 +49,7 @@ ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype
     const int64_t numel = sharded() ? layout.shard(static_cast<int>(u)).size() : layout.units[u].numel;
     buffers_.emplace_back(cat("parameters of unit ", u), device, numel * dtype_size(dtype));
   }
+  bind_largest(device);
   if (sharded()) {
     ring_ = UnitRing("parameter", layout, dtype, device);
     fetched_.reserve(Fetcher::kMost);
@@ -60,6 +61,17 @@ ParamStore::ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype
   }
   for (size_t u = 0; u < layout.units.size(); ++u)
     if (layout.units[u].numel > 0) bind(static_cast<int>(u), buffers_[u].view(dtype, {layout.units[u].numel}));
+}
+
+void ParamStore::bind_largest(Device device) {
+  const auto count = std::count_if(table_.begin(), table_.end(), [](const Param& p) { return p.spec.measured; });
+  largest_ = Buffer("largest magnitudes", device, count * dtype_size(DType::f32));
+  int64_t offset = 0;
+  for (Param& param : table_) {
+    if (!param.spec.measured) continue;
+    param.largest = largest_.view(DType::f32, {1}, offset);
+    offset += dtype_size(DType::f32);
+  }
 }
 
 void ParamStore::bind(int unit, const Tensor& flat) {
@@ -84,7 +96,8 @@ bool ParamStore::take_fetched(int unit) {
   return true;
 }
 
-void ParamStore::acquire(int unit) {
+void ParamStore::acquire(int unit, bool measured) {
+  for (const ParamPlace& place : layout_.units[static_cast<size_t>(unit)].places) place.param->is_measured = measured;
   if (!sharded()) return;
   for (const int u : layout_.units[static_cast<size_t>(unit)].needs) {
     bool fresh = false;
@@ -157,7 +170,7 @@ void ParamStore::assign(FunctionRef<void(Param&)> fill) {
 }
 
 int64_t ParamStore::bytes() const {
-  int64_t sum = ring_.bytes();
+  int64_t sum = ring_.bytes() + largest_.bytes();
   for (const Buffer& b : buffers_) sum += b.bytes();
   return sum;
 }

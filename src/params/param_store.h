@@ -43,8 +43,9 @@ class ParamStore {
   ParamStore(ParamTable& table, const ModelLayout& layout, DType dtype, Device device, Group& replicas,
              Group* fetch = nullptr);
 
-  /// Binds the values of the unit's parameters until release. Calls nest and may be repeated.
-  void acquire(int unit);
+  /// Binds the values of the unit's parameters until release. Calls nest and may be repeated. `measured`: since they
+  /// changed, somebody had them who measures what is to be.
+  void acquire(int unit, bool measured = false);
   void release(int unit);
   /// The unit will be acquired next: its gathering begins. It must be acquired before updated().
   void prefetch(int unit);
@@ -61,6 +62,7 @@ class ParamStore {
   int64_t bytes() const;
 
  private:
+  void bind_largest(Device device);
   void bind(int unit, const Tensor& flat);
   Tensor own_part(int unit) const;
   bool take_fetched(int unit);
@@ -70,6 +72,7 @@ class ParamStore {
   DType dtype_;
   Group& replicas_;
   std::vector<Buffer> buffers_;  // by unit: the whole, or this rank's shard
+  Buffer largest_;               // of the parameters that are measured
   UnitRing ring_;
   std::vector<int> fetched_;        // units that the fetcher was asked for and nobody has acquired since
   std::optional<Fetcher> fetcher_;  // last: it writes into the ring

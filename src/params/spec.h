@@ -42,6 +42,7 @@ struct ParamSpec {
   bool decay = false;  // weight decay applies (matrices)
   bool trainable = true;
   bool grad_is_product = false;  // its layer begins the gradient with a product, which may write what others add
+  bool measured = false;         // its largest magnitude is kept, for products that take it as 8-bit floats
   bool grad_sum_tp = false;      // held whole by every tensor rank, each of which sees only part of its gradient
   std::string tied_to;           // another parameter's name whose values this one shares (the head and the embedding)
   int unit = 0;                  // index of the owning unit in the model's list
@@ -76,10 +77,14 @@ struct Param {
   std::vector<FlatRange> own;
   Tensor value;  // local_shape, storage dtype
   Tensor grad;   // local_shape, f32 or, of a product, the store's; undefined where not trainable or not training
-  bool grad_begun = true;  // false: `grad` holds nothing yet, what comes first is to be written
+  bool grad_begun = true;    // false: `grad` holds nothing yet, what comes first is to be written
+  Tensor largest;            // (1) f32: the largest magnitude in `value`, where the spec wants it and a store keeps it
+  bool is_measured = false;  // false: that is not there yet
 
   /// Whether the product at hand is to be added to `grad`, of which there is something from then on.
   bool adds_to_grad() { return std::exchange(grad_begun, true); }
+  /// Whether `largest` is there; who asks puts it there where it is not.
+  bool has_largest() { return std::exchange(is_measured, true); }
 };
 
 /// All parameters of one rank's model in order of declaration; references stay valid.

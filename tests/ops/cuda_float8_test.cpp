@@ -1,7 +1,9 @@
 // 8-bit floats on the GPU: the CPU's codes to the bit, and products near the CPU's.
+#include "ops/activation.h"
 #include "ops/cuda_op_test.h"
 #include "ops/float8.h"
 #include "ops/matmul.h"
+#include "ops/norm.h"
 
 namespace trireme {
 namespace {
@@ -9,6 +11,8 @@ namespace {
 using namespace trireme::testing;
 
 class CudaFloat8 : public CudaTest {};
+
+bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
 TEST_F(CudaFloat8, QuantizesAsTheCpuToTheBit) {
   for (const DType dtype : {DType::e4m3, DType::e5m2})
@@ -21,12 +25,86 @@ TEST_F(CudaFloat8, QuantizesAsTheCpuToTheBit) {
         const Twin& rows = same_type_twin(dtype, shape, zeros);
         const Twin& cols = same_type_twin(dtype, {shape[1], shape[0]}, zeros);
         const Twin& scale = same_type_twin(DType::f32, {1}, {0.0});
+        const Twin& largest = same_type_twin(DType::f32, {1}, {1e30});
+        const auto codes = [&](const Side& on) {
+          return Float8{wanted & 1 ? on(rows) : Tensor(), wanted & 2 ? on(cols) : Tensor(), on(scale)};
+        };
+        run_both([&](const Side& on) { quantize(on.ctx, codes(on), on(x)); });
+        for (const Twin* t : {&rows, &cols, &scale}) EXPECT_TRUE(t->same_bits());
         run_both([&](const Side& on) {
-          quantize(on.ctx, {wanted & 1 ? on(rows) : Tensor(), wanted & 2 ? on(cols) : Tensor(), on(scale)}, on(x));
+          measure(on.ctx, {on(x), on(largest)});
+          quantize(on.ctx, codes(on), {on(x), on(largest)});
         });
         for (const Twin* t : {&rows, &cols, &scale}) EXPECT_TRUE(t->same_bits());
         forget();
       }
+}
+
+/// NaN where one is among them.
+double largest_of(const Doubles& values) {
+  double largest = 0;
+  for (const double v : values) largest = std::isnan(v) || std::abs(v) > largest ? std::abs(v) : largest;
+  return std::any_of(values.begin(), values.end(), [](double v) { return std::isnan(v); }) ? NAN : largest;
+}
+
+/// Random values with `peak` at one place.
+Doubles peaked(int64_t n, uint64_t seed, int64_t at, double peak) {
+  Doubles values = random_values(n, seed);
+  values[static_cast<size_t>(at % n)] = peak;
+  return values;
+}
+
+TEST_F(CudaFloat8, OpsMeasureWhatTheyWrite) {
+  for (const Shape& shape : {Shape{1, 1}, Shape{3, 7}, Shape{5, 40}, Shape{16, 768}, Shape{33, 1040}, Shape{7, 2048},
+                             Shape{9, 4096}, Shape{272, 80}, Shape{3, 16392}})
+    for (const int64_t pad : {0, 3})
+      for (const double peak : {0.0, 1000.0, -300.0, HUGE_VAL, static_cast<double>(NAN)}) {
+        SCOPED_TRACE(cat(shape.str(), " pad ", pad, " peak ", peak));
+        const int64_t n = shape.numel(), c = shape[1], at = 1 + n * 5 / 7;
+        const Twin& x = same_type_twin(DType::bf16, shape, peaked(n, 1, at, peak), pad);
+        const Twin& dy = same_type_twin(DType::bf16, shape, peaked(n, 2, n - 1, peak), pad);
+        const Twin& gate_up = same_type_twin(DType::bf16, {shape[0], 2 * c}, peaked(2 * n, 3, 2 * at, peak), pad);
+        const Twin& weight = same_type_twin(DType::bf16, {c}, peaked(c, 4, c / 2, peak));
+        const Twin& bias = same_type_twin(DType::bf16, {c}, random_values(c, 5));
+        const auto blanks = [&](DType dtype, const Shape& of) -> const Twin& {
+          return same_type_twin(dtype, of, Doubles(static_cast<size_t>(of.numel()), 1e30));
+        };
+        std::vector<const Twin*> written, found;
+        for (int i = 0; i < 7; ++i) {
+          written.push_back(&blanks(DType::bf16, i == 6 ? Shape{shape[0], 2 * c} : shape));
+          found.push_back(&blanks(DType::f32, {1}));
+        }
+        const Twin &sum = blanks(DType::bf16, shape), &mean = blanks(DType::f32, {shape[0]}),
+                   &rstd = blanks(DType::f32, {shape[0]});
+        run_both([&](const Side& on) {
+          const auto out = [&](size_t i) { return Measured(on(*written[i]), on(*found[i])); };
+          gelu_forward(on.ctx, out(0), on(x));
+          gelu_backward(on.ctx, out(1), on(dy), on(x));
+          swiglu_forward(on.ctx, out(2), on(gate_up));
+          rms_norm_forward(on.ctx, out(3), {}, on(rstd), on(x), {}, on(weight), 1e-5F);
+          rms_norm_forward(on.ctx, out(4), on(sum), on(rstd), on(x), on(dy), on(weight), 1e-5F);
+          layer_norm_forward(on.ctx, out(5), on(sum), on(mean), on(rstd), on(x), on(dy), on(weight), on(bias), 1e-5F);
+          swiglu_backward(on.ctx, out(6), on(dy), on(gate_up));
+        });
+        for (size_t i = 0; i < written.size(); ++i) {
+          EXPECT_TRUE(same(found[i]->got()[0], largest_of(written[i]->got()))) << "output " << i;
+          EXPECT_TRUE(same(found[i]->want()[0], largest_of(written[i]->want()))) << "output " << i << " on the CPU";
+        }
+        forget();
+      }
+}
+
+TEST_F(CudaFloat8, MeasuresAnySizeWhereverTheLargestLies) {
+  for (const int64_t n : {1, 7, 8, 9, 263, 8192, 8193, 100003, 4000000})
+    for (const int64_t at : {int64_t{0}, n / 3, n - 1}) {
+      SCOPED_TRACE(cat(n, " values, at ", at));
+      const Twin& x = same_type_twin(DType::bf16, {n}, peaked(n, 1, at, at % 2 == 0 ? -7 : 7));
+      const Twin& largest = same_type_twin(DType::f32, {1}, {1e30});
+      run_both([&](const Side& on) { measure(on.ctx, {on(x), on(largest)}); });
+      EXPECT_EQ(largest.got()[0], 7);
+      EXPECT_EQ(largest.want()[0], 7);
+      forget();
+    }
 }
 
 TEST_F(CudaFloat8, MultipliesAsTheCpu) {

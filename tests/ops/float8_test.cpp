@@ -1,6 +1,7 @@
 // Quantising, and products of 8-bit floats, against the definition in double.
 #include "ops/float8.h"
 
+#include "ops/activation.h"
 #include "ops/matmul.h"
 #include "ops/op_test.h"
 
@@ -66,7 +67,43 @@ TEST_P(Quantize, WhatIsNotFiniteShows) {
   }
 }
 
+TEST_P(Quantize, WhatIsMeasuredGetsTheSameCodes) {
+  const Owned x(DType::bf16, {32, 48}, random_values(1536, 1, 7)), largest(DType::f32, {1});
+  const Quantized want(context_.ctx(), GetParam(), x);
+  measure(context_.ctx(), {x.t, largest.t});
+  const Owned rows(GetParam(), {32, 48}), cols(GetParam(), {48, 32}), scale(DType::f32, {1});
+  const double bytes = context_.count().bytes;
+  quantize(context_.ctx(), {rows.t, cols.t, scale.t}, {x.t, largest.t});
+  EXPECT_TRUE(rows.same_bits(want.rows) && cols.same_bits(want.cols) && scale.same_bits(want.scale));
+  EXPECT_EQ(context_.count().bytes - bytes, 4 * 1536) << "x is read once";
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, Quantize, ::testing::Values(DType::e4m3, DType::e5m2));
+
+TEST(Measure, FindsTheLargestMagnitude) {
+  struct Case {
+    Doubles values;
+    double largest;
+  };
+  OpContext context;
+  for (const Case& x : {Case{{0.0, -0.0, 0.0}, 0}, Case{{1, -3, 2, 0.5, 1}, 3}, Case{{1, -HUGE_VAL}, HUGE_VAL}}) {
+    const Owned t(DType::bf16, {static_cast<int64_t>(x.values.size())}, x.values), largest(DType::f32, {1});
+    measure(context.ctx(), {t.t, largest.t});
+    EXPECT_EQ(largest.values()[0], x.largest);
+  }
+  const Owned t(DType::bf16, {1, 3}, {HUGE_VAL, NAN, 1}), largest(DType::f32, {1});
+  measure(context.ctx(), {t.t, largest.t});
+  EXPECT_TRUE(std::isnan(largest.values()[0]));
+}
+
+TEST(Measure, IsRefusedForWhatIsNot16BitsInARow) {
+  OpContext context;
+  const Owned of_f32(DType::f32, {4, 4}, Doubles(16, 1.0)), padded(DType::bf16, {4, 4}, Doubles(16, 1.0), 4);
+  const Owned x(DType::bf16, {4, 4}, Doubles(16, 1.0)), largest(DType::f32, {1});
+  EXPECT_THROW(measure(context.ctx(), {of_f32.t, largest.t}), Bug);
+  EXPECT_THROW(measure(context.ctx(), {padded.t, largest.t}), Bug);
+  EXPECT_THROW(gelu_forward(context.ctx(), {padded.t, largest.t}, x.t), Bug);
+}
 
 /// c (m, n) from operands of these types: equal to the double product of the codes' values, and near that of a and b.
 void expect_product(DType of_a, DType of_b, DType to, bool accumulate, double error) {

@@ -80,6 +80,29 @@ TEST(ParamStore, WhatIsFetchedAheadIsThereWhenItIsAcquired) {
   });
 }
 
+TEST(ParamStore, KeepsWhatIsMeasuredUntilAnAcquireSaysThatValuesMayHaveChanged) {
+  ParamTable table;
+  const ParamBuilder root(table);
+  for (int u = 0; u < 2; ++u)
+    for (const char* name : {"a", "b"})
+      root.for_unit(u).add({.name = cat(name, u), .shape = {4, 4}, .measured = name[0] == 'b'});
+  SingleGroup single;
+  const ModelLayout layout(table, 2, {{0, 2}}, single, 0);
+  ParamStore store(table, layout, DType::bf16, kCpu, single);
+  Param &a = table[0], &b = table[1], &other = table[3];
+  EXPECT_FALSE(a.largest.defined());
+  EXPECT_TRUE(b.largest.defined() && other.largest.defined() && b.largest.data != other.largest.data);
+  store.acquire(0);
+  store.acquire(1);
+  EXPECT_FALSE(b.has_largest());
+  EXPECT_TRUE(b.has_largest());
+  store.acquire(0, true);
+  EXPECT_TRUE(b.has_largest());
+  EXPECT_FALSE(other.has_largest());
+  store.acquire(0);
+  EXPECT_FALSE(b.has_largest());
+}
+
 TEST(ParamStore, AFailureWhileFetchingIsToldByAcquire) {
   EXPECT_THROW(run_local_ranks({.dp = 2},
                                [&](int rank, const Groups& groups) {

@@ -73,6 +73,23 @@ TEST_F(Float8Training, IsTheSameToTheBitWithEveryRecompute) {
   }
 }
 
+TEST_F(Float8Training, MeasuresWeightsAnewOnceTheyHaveChanged) {
+  for (ModelConfig model : {gpt2(), llama()}) {
+    model.resid_pdrop = model.embd_pdrop = model.attn_pdrop = 0;
+    const EngineConfig c = config(model, LinearDtype::float8);
+    Engine engine(c, groups_, pool_);
+    engine.initialise();
+    const testing::TokenBatches data(model.vocab_size, kBatch, kLength, c.micro_batches, 0, 1, 0);
+    for (int s = 0; s < 3; ++s) {
+      const double sum = engine.forward_backward(data.batches, s) * data.batches[0].total_weight;
+      double alone = 0;  // an evaluation measures weights whenever it is asked
+      for (const Batch& batch : data.batches) alone += engine.evaluate(batch);
+      EXPECT_NEAR(sum, alone, 1e-5 * alone) << model.model_type << ", step " << s;
+      engine.update(s, 0.1);  // five times the deviation that weights begin with
+    }
+  }
+}
+
 TEST_F(Float8Training, KeepsFewerBytesThanBfloat16) {
   for (const ModelConfig& model : {gpt2(), llama()}) {
     const auto keeps = [&](LinearDtype linear_dtype) {

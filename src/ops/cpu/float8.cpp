@@ -10,16 +10,6 @@
 namespace trireme::cpu {
 namespace {
 
-/// NaN where one is there: as bits, it is the largest of all.
-float largest_magnitude(const Tensor& x) {
-  uint32_t largest = 0;
-  for (int64_t i = 0; i < x.numel(); ++i) {
-    const uint32_t magnitude = x.as<bf16_t>()[i].bits & 0x7FFFU;
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  return std::bit_cast<float>(largest << 16);
-}
-
 std::array<float, 256> values_of(DType dtype) {
   std::array<float, 256> values{};
   for (size_t code = 0; code < values.size(); ++code)
@@ -29,11 +19,20 @@ std::array<float, 256> values_of(DType dtype) {
 
 }  // namespace
 
+/// NaN where one is there: as bits, it is the largest of all.
+void find_largest(Ctx&, const Tensor& largest, const Tensor& x) {
+  uint32_t bits = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const uint32_t magnitude = x.as<bf16_t>()[i].bits & 0x7FFFU;
+    bits = magnitude > bits ? magnitude : bits;
+  }
+  *largest.f32() = std::bit_cast<float>(bits << 16);
+}
+
 void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& x) {
   const Float8Format format = float8_format(out.rows.defined() ? out.rows.dtype : out.cols.dtype);
-  *largest.f32() = float8_range(largest_magnitude(x));
-  *out.scale.f32() = *largest.f32() / format.limit;
-  const float factor = format.limit / *largest.f32();
+  const float range = float8_range(*largest.f32()), factor = format.limit / range;
+  *out.scale.f32() = range / format.limit;
   const int64_t rows = x.size(0), cols = x.size(1);
   parallel(ctx, rows, 16, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)

@@ -1,6 +1,7 @@
 // GELU and SwiGLU over whole tensors.
 #include "ops/cuda/activation.h"
 
+#include "ops/cuda/float8.h"
 #include "ops/cuda/logistic.cuh"
 #include "ops/cuda/map.cuh"
 
@@ -63,25 +64,39 @@ Halves halves(const Tensor& gate_up) {
   return {gate_up.slice(1, 0, f), gate_up.slice(1, f, 2 * f)};
 }
 
+/// f over all elements of `out`, the parts of `whole`, which is measured where that is asked.
+template <class F>
+void map_parts(Ctx& ctx, const char* op, const Measured& whole, const std::array<Tensor, F::kOut>& out,
+               const std::array<Tensor, F::kIn>& in, const F& f) {
+  const Tensor& largest = whole.largest;
+  if (!largest.defined()) return map(ctx, op, out, in, f);
+  clear_largest(ctx, largest);
+  if (map_measured(ctx, op, largest.as<uint32_t>(), out, in, f)) return;
+  map(ctx, op, out, in, f);
+  find_largest(ctx, largest, whole.values);
+}
+
 }  // namespace
 
-void gelu_forward(Ctx& ctx, const Tensor& y, const Tensor& x) { map(ctx, "gelu_forward", {y}, {x}, Gelu()); }
-
-void gelu_backward(Ctx& ctx, const Tensor& dx, const Tensor& dy, const Tensor& x) {
-  map(ctx, "gelu_backward", {dx}, {dy, x}, GeluBackward());
+void gelu_forward(Ctx& ctx, const Measured& y, const Tensor& x) {
+  map_parts(ctx, "gelu_forward", y, {y.values}, {x}, Gelu());
 }
 
-void swiglu_forward(Ctx& ctx, const Tensor& y, const Tensor& gate_up) {
+void gelu_backward(Ctx& ctx, const Measured& dx, const Tensor& dy, const Tensor& x) {
+  map_parts(ctx, "gelu_backward", dx, {dx.values}, {dy, x}, GeluBackward());
+}
+
+void swiglu_forward(Ctx& ctx, const Measured& y, const Tensor& gate_up) {
   const Halves in = halves(gate_up);
-  map(ctx, "swiglu_forward", {y}, {in.gate, in.up}, Swiglu());
+  map_parts(ctx, "swiglu_forward", y, {y.values}, {in.gate, in.up}, Swiglu());
 }
 
-void swiglu_backward(Ctx& ctx, const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
-  const Halves in = halves(gate_up), out = halves(dgate_up);
+void swiglu_backward(Ctx& ctx, const Measured& dgate_up, const Tensor& dy, const Tensor& gate_up, const Tensor& y) {
+  const Halves in = halves(gate_up), out = halves(dgate_up.values);
   if (y.defined())
     map(ctx, "swiglu_backward", {out.gate, out.up, y}, {dy, in.gate, in.up}, SwigluBackward<true>());
   else
-    map(ctx, "swiglu_backward", {out.gate, out.up}, {dy, in.gate, in.up}, SwigluBackward<false>());
+    map_parts(ctx, "swiglu_backward", dgate_up, {out.gate, out.up}, {dy, in.gate, in.up}, SwigluBackward<false>());
 }
 
 }  // namespace trireme::cuda

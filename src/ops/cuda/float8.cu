@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/numeric.h"
+#include "ops/cuda/largest.cuh"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/reduce.cuh"
 #include "ops/cuda/vector.cuh"
@@ -21,30 +22,24 @@ constexpr int kThreadRows = 4, kThreadCols = 8;
 constexpr int kAcross = kTileCols / kThreadCols;
 static_assert(kThreads * kThreadRows * kThreadCols == kTileRows * kTileCols);
 
-/// As bits, magnitudes are in the order of their values, and NaN is above all.
-__global__ void __launch_bounds__(kThreads) largest_kernel(uint32_t* largest, const uint4* x, int64_t packs) {
-  constexpr int kAtOnce = 4;
-  __shared__ uint32_t slots[kThreads / kWarp];
-  uint32_t high = 0, low = 0;  // of the upper and lower halves of words
+__global__ void __launch_bounds__(kThreads) largest_kernel(uint32_t* largest, const Bf16* x, int64_t n) {
+  constexpr int kAtOnce = 4, V = kWidth<Bf16>;
+  const int64_t packs = n / V;
+  uint32_t halves = 0;
   for (int64_t first = int64_t{blockIdx.x} * kThreads * kAtOnce + threadIdx.x; first < packs;
        first += int64_t{gridDim.x} * kThreads * kAtOnce) {
-    uint4 four[kAtOnce];
+    Pack<Bf16, V> four[kAtOnce] = {};
 #pragma unroll
     for (int u = 0; u < kAtOnce; ++u) {
       const int64_t i = first + u * kThreads;
-      four[u] = i < packs ? x[i] : uint4{};
+      if (i < packs) four[u] = reinterpret_cast<const Pack<Bf16, V>*>(x)[i];
     }
 #pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      for (const uint32_t word : {four[u].x, four[u].y, four[u].z, four[u].w}) {
-        high = max(high, word & 0x7FFF0000);
-        low = max(low, word << 16 & 0x7FFF0000);
-      }
-    }
+    for (int u = 0; u < kAtOnce; ++u) halves = larger_halves(halves, four[u]);
   }
-  const auto larger = [](uint32_t a, uint32_t b) { return max(a, b); };
-  const uint32_t all = reduce_group(max(high, low), kThreads, slots, larger);
-  if (threadIdx.x == 0) atomicMax(largest, all);
+  if (const int64_t i = packs * V + threadIdx.x; blockIdx.x == 0 && i < n)
+    halves = larger_halves(halves, reinterpret_cast<const uint16_t*>(x)[i]);
+  leave_largest(largest, halves);
 }
 
 template <__nv_fp8_interpretation_t kFormat>
@@ -115,13 +110,21 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(const __grid_constan
 
 }  // namespace
 
+void clear_largest(Ctx& ctx, const Tensor& largest) {
+  check_cuda(cudaMemsetAsync(largest.data, 0, sizeof(float), stream_of(ctx)), "largest magnitude");
+}
+
+void find_largest(Ctx& ctx, const Tensor& largest, const Tensor& x) {
+  CHECK(reinterpret_cast<uintptr_t>(x.data) % 16 == 0, "largest magnitude: x ", x.str(), " is not aligned");
+  clear_largest(ctx, largest);
+  const int64_t packs = x.numel() / kWidth<Bf16>;
+  const int64_t blocks = std::clamp<int64_t>(ceil_div(packs, 4 * kThreads), 1, 8 * ctx.cuda->multiprocessors());
+  largest_kernel<<<narrow<int>(blocks), kThreads, 0, stream_of(ctx)>>>(largest.as<uint32_t>(), x.as<Bf16>(), x.numel());
+  check_launch("largest magnitude");
+}
+
 void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& x) {
   const cudaStream_t stream = stream_of(ctx);
-  check_cuda(cudaMemsetAsync(largest.data, 0, sizeof(float), stream), "quantize");
-  const int64_t packs = x.numel() / kWidth<Bf16>;
-  const int64_t blocks = std::min<int64_t>(ceil_div(packs, 4 * kThreads), 8 * ctx.cuda->multiprocessors());
-  largest_kernel<<<narrow<int>(blocks), kThreads, 0, stream>>>(largest.as<uint32_t>(), x.as<uint4>(), packs);
-  check_launch("quantize");
   const DType dtype = out.rows.defined() ? out.rows.dtype : out.cols.dtype;
   const Codes codes{.rows = out.rows.as<uint8_t>(),
                     .cols = out.cols.as<uint8_t>(),

@@ -5,7 +5,13 @@
 
 namespace trireme::cuda {
 
-/// `largest` (1) f32: scratch.
+/// largest (1) f32, written.
+void find_largest(Ctx& ctx, const Tensor& largest, const Tensor& x);
+
+/// Where a kernel is about to raise it.
+void clear_largest(Ctx& ctx, const Tensor& largest);
+
+/// `largest` as find_largest wrote it.
 void quantize(Ctx& ctx, const Float8& out, const Tensor& largest, const Tensor& x);
 
 }  // namespace trireme::cuda

@@ -8,11 +8,22 @@
 
 #include "base/numeric.h"
 #include "ops/cuda/early.cuh"
+#include "ops/cuda/largest.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
 
 constexpr int kMapThreads = 256;
+
+/// A functor whose outputs, bf16 in whole packs, leave their largest magnitude.
+template <class F>
+struct Measuring : F {
+  uint32_t* largest;  // an f32 as bits, which is raised
+};
+template <class F>
+constexpr bool kMeasures = false;
+template <class F>
+constexpr bool kMeasures<Measuring<F>> = true;
 
 template <class F>
 struct MapArgs {
@@ -28,6 +39,7 @@ __global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant_
   const int64_t first = int64_t{blockIdx.x} * (kMapThreads * kAtOnce) + threadIdx.x;
   let_next_begin();
   wait_for_previous();
+  [[maybe_unused]] uint32_t largest = 0;  // of both halves of words
   Pack<TIn, V> in[kAtOnce][std::max(F::kIn, 1)];
   int64_t row[kAtOnce], col[kAtOnce];
 #pragma unroll
@@ -47,8 +59,12 @@ __global__ void __launch_bounds__(kMapThreads) map_kernel(const __grid_constant_
     for (int k = 0; k < F::kIn; ++k) unpack(in[u][k], values[k]);
     a.f(results, values, row[u], col[u]);
 #pragma unroll
-    for (int k = 0; k < F::kOut; ++k) store<TOut, V>(a.out[k], a.out[k].row(row[u]), col[u], results[k]);
+    for (int k = 0; k < F::kOut; ++k) {
+      store<TOut, V>(a.out[k], a.out[k].row(row[u]), col[u], results[k]);
+      if constexpr (kMeasures<F>) largest = larger_halves(largest, pack<TOut>(results[k]));
+    }
   }
+  if constexpr (kMeasures<F>) leave_largest(a.f.largest, largest);
 }
 
 template <class TOut, class TIn, int V, class F>
@@ -61,24 +77,53 @@ void launch_map(const Ctx& ctx, const char* op, MapArgs<F> a) {
   check_launch(op);
 }
 
+/// Whether something holds for all tensors.
+template <size_t kOut, size_t kIn, class Holds>
+bool every(const std::array<Tensor, kOut>& out, const std::array<Tensor, kIn>& in, Holds holds) {
+  return std::all_of(out.begin(), out.end(), holds) && std::all_of(in.begin(), in.end(), holds);
+}
+
+/// Tensors that are all contiguous become one row each; whether they are.
+template <size_t kOut, size_t kIn>
+bool flatten(std::array<Tensor, kOut>& out, std::array<Tensor, kIn>& in) {
+  if (!every(out, in, [](const Tensor& t) { return t.contiguous(); })) return false;
+  const int64_t n = out[0].numel();
+  for (Tensor& t : out) t = t.reshape({n});
+  for (Tensor& t : in) t = t.reshape({n});
+  return true;
+}
+
+template <class F>
+MapArgs<F> map_args(const std::array<Tensor, F::kOut>& out, const std::array<Tensor, F::kIn>& in, const F& f) {
+  MapArgs<F> a{.f = f};
+  std::transform(out.begin(), out.end(), a.out, [](const Tensor& t) { return Rows(t); });
+  std::transform(in.begin(), in.end(), a.in, [](const Tensor& t) { return Rows(t); });
+  return a;
+}
+
+/// f over all elements as map() does it, where they are bf16 in whole packs; else false, and nothing is done. Raises
+/// *largest, an f32 as bits, to the largest magnitude of what is written.
+template <class F>
+bool map_measured(const Ctx& ctx, const char* op, uint32_t* largest, std::array<Tensor, F::kOut> out,
+                  std::array<Tensor, F::kIn> in, const F& f) {
+  const auto fits = [](const Tensor& t) { return t.dtype == DType::bf16 && packs_fit(Rows(t), kWidth<Bf16>); };
+  if (out[0].numel() == 0 || !every(out, in, fits)) return false;
+  flatten(out, in);
+  launch_map<Bf16, Bf16, kWidth<Bf16>>(ctx, op, map_args<Measuring<F>>(out, in, {f, largest}));
+  return true;
+}
+
 /// f over all elements. F has kOut, kIn and kPlaced (it uses row and column) and
 /// operator()(float (&out)[kOut][V], const float (&in)[kIn][V], row, column).
 template <class F>
 void map(const Ctx& ctx, const char* op, std::array<Tensor, F::kOut> out, std::array<Tensor, F::kIn> in, const F& f) {
   const int64_t n = out[0].numel();
   if (n == 0) return;
-  const auto every = [&](auto holds) {
-    return std::all_of(out.begin(), out.end(), holds) && std::all_of(in.begin(), in.end(), holds);
-  };
-  const bool flat = !F::kPlaced && every([](const Tensor& t) { return t.contiguous(); });
-  if (flat) {
-    for (Tensor& t : out) t = t.reshape({n});
-    for (Tensor& t : in) t = t.reshape({n});
-  }
+  const bool flat = !F::kPlaced && flatten(out, in);
   const DType to = out[0].dtype;
   DType from = to;
   if constexpr (F::kIn > 0) from = in[0].dtype;
-  const bool alike = every([=](const Tensor& t) { return t.dtype == to; });
+  const bool alike = every(out, in, [=](const Tensor& t) { return t.dtype == to; });
   const bool converts = F::kOut == 1 && F::kIn == 1 && (to == DType::f32 || from == DType::f32);
   const int width = to == DType::f32 || from == DType::f32 ? 4 : 8;
   // A flat run of any length: all whole packs, then the rest by itself.
@@ -94,9 +139,7 @@ void map(const Ctx& ctx, const char* op, std::array<Tensor, F::kOut> out, std::a
     part(n - rest, n);
     return;
   }
-  MapArgs<F> a{.f = f};
-  std::transform(out.begin(), out.end(), a.out, [](const Tensor& t) { return Rows(t); });
-  std::transform(in.begin(), in.end(), a.in, [](const Tensor& t) { return Rows(t); });
+  const MapArgs<F> a = map_args(out, in, f);
   const auto fits = [=](const Rows& r) { return packs_fit(r, width); };
   const bool aligned = std::all_of(a.out, a.out + F::kOut, fits) && std::all_of(a.in, a.in + F::kIn, fits);
   if (aligned && alike) {

@@ -1,6 +1,8 @@
 // Forward of both norms. The fast kernel reads every row once and keeps it in registers; the other one takes mixed or
 // unaligned operands and rows of any length, and reads a row again for each pass.
 #include "ops/cuda/early.cuh"
+#include "ops/cuda/float8.h"
+#include "ops/cuda/largest.cuh"
 #include "ops/cuda/norm.cuh"
 #include "ops/cuda/norm.h"
 
@@ -13,6 +15,7 @@ constexpr int64_t kFewRows = 8;
 struct Forward {
   Rows y, x, residual, delta, weight, bias;  // x: what is normed; written first where has_delta
   float *mean, *rstd;                        // mean null: RMSNorm
+  uint32_t* largest;                         // raised to y's largest magnitude, an f32 as bits; or null
   bool has_delta, has_bias;
   float eps;
 };
@@ -91,23 +94,26 @@ __global__ void __launch_bounds__(kMaxGroup) forward_kernel(const __grid_constan
       }
   const float rstd = 1.0F / sqrtf(reduce_row(squares, group, slots[1]) / count + a.eps);
 
-  if (!active) return;
+  uint32_t halves = 0;
   char* to = a.y.row(row);
 #pragma unroll
   for (int k = 0; k < kPacks; ++k) {
     const int c = first + k * stride;
-    if (c >= cols) break;
+    if (!active || c >= cols) break;
     float w[V], b[V] = {}, y[V];
     unpack(kPacks > 1 && kDelta ? load<T, V>(a.weight, a.weight.base, c) : weights[k], w);
     if (kCentered && a.has_bias) unpack(load<T, V>(a.bias, a.bias.base, c), b);
 #pragma unroll
     for (int i = 0; i < V; ++i) y[i] = fmaf(x[k][i] * rstd, w[i], b[i]);
     store<T, V>(a.y, to, c, y);
+    if constexpr (std::is_same_v<T, Bf16>) halves = larger_halves(halves, pack<T>(y));
   }
-  if (threadIdx.x == 0) {
+  if (active && threadIdx.x == 0) {
     a.rstd[row] = rstd;
     if constexpr (kCentered) a.mean[row] = mean;
   }
+  if constexpr (std::is_same_v<T, Bf16>)
+    if (a.largest != nullptr) leave_largest(a.largest, halves);
 }
 
 template <class T, int kPacks>
@@ -162,10 +168,14 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
             .bias = n.bias.defined() ? Rows(n.bias) : Rows(),
             .mean = n.mean.defined() ? n.mean.f32() : nullptr,
             .rstd = n.rstd.f32(),
+            .largest = n.largest.defined() ? n.largest.as<uint32_t>() : nullptr,
             .has_delta = n.delta.defined(),
             .has_bias = n.bias.defined(),
             .eps = n.eps};
-  if (n.y.numel() == 0) return;
+  if (n.y.numel() == 0) {
+    if (n.largest.defined()) clear_largest(ctx, n.largest);
+    return;
+  }
   const auto fits = [&](const Rows& r) { return r.base == nullptr || same_packs(r, a.y.dtype); };
   const bool alike = fits(a.y) && fits(a.x) && fits(a.residual) && fits(a.delta) && fits(a.weight) && fits(a.bias);
   // For few rows as many threads as there are: then it is not throughput that counts.
@@ -173,8 +183,11 @@ void norm_forward(Ctx& ctx, const NormForward& n) {
   const NormShape shape = norm_shape(a.y.cols * dtype_size(a.y.dtype) / 16, packs, kThreads);
   if (!alike || shape.packs == 0) {
     forward_any_kernel<<<narrow<int>(a.y.count), kThreads, 0, stream_of(ctx)>>>(a);
-    return check_launch("norm_forward");
+    check_launch("norm_forward");
+    if (n.largest.defined()) find_largest(ctx, n.largest, n.y);
+    return;
   }
+  if (n.largest.defined()) clear_largest(ctx, n.largest);
   const dim3 grid(narrow<unsigned>(ceil_div(a.y.count, shape.groups)));
   const dim3 block(static_cast<unsigned>(shape.group), static_cast<unsigned>(shape.groups));
   with_type(n.y.dtype, [&]<class T>(Type<T>) {
