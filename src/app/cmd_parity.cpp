@@ -195,24 +195,31 @@ ParityTask make_task(const RunConfig& config, const ModelConfig& model, int64_t 
   return task;
 }
 
-bool compare_layouts(const std::string& recipe, const ParityTask& task, const IndexedDataset& tokens,
+/// The task in float32, without recompute.
+ParityTask in_float32(ParityTask task) {
+  task.engine.precision = {};
+  task.engine.memory.recompute = Recompute::none;
+  return task;
+}
+
+bool compare_layouts(const std::string& recipe, ParityTask task, const IndexedDataset& tokens,
                      const std::vector<Candidate>& candidates, bool json) {
   const int64_t runs = std::count_if(candidates.begin(), candidates.end(), [](auto& c) { return c.refused.empty(); });
-  ParityTask plain = task;
-  plain.engine.precision = {};
-  plain.engine.memory.recompute = Recompute::none;
   double begin = now_seconds();
-  Progress progress(stderr, isatty(STDERR_FILENO) == 1, 0, runs + 1, begin);
+  Progress progress(stderr, isatty(STDERR_FILENO) == 1, 0, runs + 2, begin);
   int64_t done = 0;
   const auto run = [&](const ParityTask& what, const ParallelConfig& parallel) {
     const ParityRun result = run_parity(what, parallel, tokens);
     const double end = now_seconds(),
-                 trained = static_cast<double>(task.steps * task.data.global_batch_size * task.data.sequence_length);
+                 trained = static_cast<double>(what.steps * task.data.global_batch_size * task.data.sequence_length);
     progress.update(++done, result.losses.back(), trained / (end - std::exchange(begin, end)), end);
     progress.clear();
     return result;
   };
-  const ParityRun reference = run(plain, {});
+  ParityTask first = in_float32(task);
+  first.steps = 1;
+  task = with_smooth_updates(std::move(task), run(first, {}));
+  const ParityRun reference = run(in_float32(task), {});
   const ParityBound bound = parity_bound(task);
   Report report(json, candidates);
   report.begin(recipe, task, reference, bound);

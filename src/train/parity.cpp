@@ -39,12 +39,18 @@ ParityRun run_rank(const ParityTask& task, const EngineConfig& config, const Gro
   ParityRun run;
   for (int64_t step = 0; step < task.steps; ++step) {
     const std::span<const Batch> batches = loader.next();
-    run.losses.push_back(engine.forward_backward(batches, step));
-    run.norms.push_back(engine.gradient_norm(batches, step));
     const double lr =
         learning_rate(task.schedule, {config.optimizer.lr, task.max_steps, config.model.hidden_size}, step);
-    engine.update(step, lr);
+    double loss = 0, norm = 0;
+    do {  // a float16 step that overflows changes nothing but the loss scale
+      loss = engine.forward_backward(batches, step);
+      norm = engine.gradient_norm(batches, step);
+      engine.update(step + engine.loss_scaler().skipped(), lr);
+    } while (!std::isfinite(norm));
+    run.losses.push_back(loss);
+    run.norms.push_back(norm);
   }
+  run.gradient_rms = run.norms[0] / std::sqrt(static_cast<double>(engine.memory_plan().num_parameters));
   const std::span<const Batch> batches = loader.next();
   double sum = 0;
   for (const Batch& batch : batches) sum += engine.evaluate(batch);
@@ -92,6 +98,11 @@ ParityRun run_parity(const ParityTask& task, const ParallelConfig& parallel, con
     if (rank == 0) first = std::move(run);
   });
   return first;
+}
+
+ParityTask with_smooth_updates(ParityTask task, const ParityRun& first) {
+  task.engine.optimizer.eps = std::max(task.engine.optimizer.eps, first.gradient_rms);
+  return task;
 }
 
 ParityBound parity_bound(const ParityTask& task) {

@@ -27,12 +27,18 @@ EngineConfig parity_engine(const ParityTask& task, const ParallelConfig& paralle
 struct ParityRun {
   std::vector<double> losses;  // of each step, then of one more batch without dropout, behind the last update
   std::vector<double> norms;   // of the gradient of each step
+  double gradient_rms = 0;     // of the first step: the root mean square of its elements
 };
 
 /// Runs the task on parallel.world_size() thread ranks. Weights begin as a run's do, but what a run begins with zero
 /// (biases) begins off it: a mistake with it would stay hidden for many steps.
 /// ConfigError where the layout is refused.
 ParityRun run_parity(const ParityTask& task, const ParallelConfig& parallel, const IndexedDataset& tokens);
+
+/// The task with an optimizer that does not magnify roundings. AdamW divides by the root of the second moment: an
+/// element whose gradient is nothing but roundings moves by a whole learning rate, and one layout's moves are not
+/// another's. With an epsilon of the gradient's root mean square, of `first`, such elements stay where they are.
+ParityTask with_smooth_updates(ParityTask task, const ParityRun& first);
 
 /// Relative differences that rounding explains after one step; n steps may bring n times as much.
 struct ParityBound {
@@ -45,6 +51,7 @@ struct ParityBound {
 /// a block, and the head's, lie one behind the other: sqrt(4 (L + 1) n) u with u = 2^-24, for sums are float32. The
 /// loss is a mean of N tokens, whose roundings are each their own: sqrt(N) less. A gradient has gone the way twice.
 /// Storage in 16 bits rounds eight results a block besides: sqrt(8 (L + 1)) times 2^-8 (bfloat16) or 2^-11 (float16).
+/// That a step adds as much again, and no more, takes smooth updates.
 ParityBound parity_bound(const ParityTask& task);
 
 struct ParityDistance {

@@ -66,6 +66,25 @@ TEST_F(ParityCommand, TheRankInFloat32IsSoWhateverTheRecipesPrecision) {
             std::string::npos);
 }
 
+TEST_F(ParityCommand, UpdatesThatAreMadeOfRoundingsDoNotTurnItRed) {
+  // One sentence again and again leaves many gradients at zero, but for roundings, of which AdamW makes whole steps.
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "the old ship rows along the bank\n%\n";
+  write_file(dir_.path("same.txt"), text);
+  const Answer answer =
+      parity({"--layouts", "tensor=1", "precision.param_dtype=bfloat16", "data.source=" + dir_.path("same.txt"),
+              "optimizer.lr=0.03", "schedule.warmup=0",
+              "model={model_type: llama, hidden_size: 16, num_hidden_layers: 4, num_attention_heads: 2, "
+              "intermediate_size: 48, max_position_embeddings: 32}"});
+  EXPECT_EQ(answer.code, 0) << answer.err << answer.report.dump();
+}
+
+TEST_F(ParityCommand, AFloat16StepThatOverflowsIsTriedAgain) {
+  const Answer answer = parity({"--layouts", "tensor=1", "--layouts", "data=2", "precision.param_dtype=float16",
+                                "precision.initial_scale_power=24"});
+  EXPECT_EQ(answer.code, 0) << answer.err << answer.report.dump();
+}
+
 TEST_F(ParityCommand, RefusedLayoutsAreListedWithTheirReason) {
   const Answer answer = parity({"--layouts", "data=2,pipeline=2,zero_stage=2", "--layouts", "data=8", "--layouts",
                                 "tensor=2", "--steps", "1", "precision.param_dtype=bfloat16"});
