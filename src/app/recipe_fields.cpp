@@ -141,17 +141,20 @@ void add_layout(Fields& out, RunConfig& c) {
                    "How gradients of matrices that multiply (linear layers, an untied head) are summed over a step's "
                    "micro-batches; bfloat16, of bfloat16 parameters on one rank only, rounds what each adds and the "
                    "sum: for few micro-batches a step. All others are float32."));
-  out.push_back(real_field("precision.loss_scale", s.loss_scale, at_least(0),
+  out.push_back(flag_field("precision.tf32", s.tf32,
+                           "float32 on a GPU only: products round their operands to TF32 (10 bits behind the leading "
+                           "one), which tensor cores multiply several times as fast; sums stay float32."));
+  out.push_back(real_field("precision.loss_scale", s.scaling.loss_scale, at_least(0),
                            "float16: factor on the loss, so that small gradients are not lost; 0: found in training."));
-  out.push_back(integer_field("precision.initial_scale_power", s.initial_scale_power, {0, 32},
+  out.push_back(integer_field("precision.initial_scale_power", s.scaling.initial_scale_power, {0, 32},
                               "The first factor so found is 2 to this power."));
-  out.push_back(integer_field("precision.loss_scale_window", s.loss_scale_window, at_least(1),
+  out.push_back(integer_field("precision.loss_scale_window", s.scaling.loss_scale_window, at_least(1),
                               "Steps without overflow after which the factor is doubled."));
-  out.push_back(integer_field("precision.hysteresis", s.hysteresis, at_least(1),
+  out.push_back(integer_field("precision.hysteresis", s.scaling.hysteresis, at_least(1),
                               "Overflows until the factor is halved; each leaves out its step."));
-  out.push_back(flag_field("precision.consecutive_hysteresis", s.consecutive_hysteresis,
+  out.push_back(flag_field("precision.consecutive_hysteresis", s.scaling.consecutive_hysteresis,
                            "Only overflows in a row count for precision.hysteresis."));
-  out.push_back(real_field("precision.min_loss_scale", s.min_loss_scale, above(0),
+  out.push_back(real_field("precision.min_loss_scale", s.scaling.min_loss_scale, above(0),
                            "Smallest such factor; an overflow at it ends the run."));
   out.push_back(choice_field("memory.recompute", c.memory.recompute, kRecomputeNames,
                              "What backward computes again instead of keeping it."));

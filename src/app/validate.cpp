@@ -74,14 +74,13 @@ void check_model(Problems& problems, const RunConfig& c, const ModelConfig& mode
 
 void check_precision(Problems& problems, const RunConfig& c) {
   const PrecisionConfig& p = c.precision;
-  PrecisionConfig unscaled;
-  unscaled.param_dtype = p.param_dtype;
-  unscaled.master = p.master;
-  unscaled.linear_dtype = p.linear_dtype;
-  unscaled.grad_dtype = p.grad_dtype;
-  if (p.param_dtype != DType::f16 && !(p == unscaled)) {
+  if (p.param_dtype != DType::f16 && !(p.scaling == LossScaling())) {
     add(problems, "loss scaling (precision.loss_scale and its kin) is for precision.param_dtype: float16 only; ",
         dtype_name(p.param_dtype), " has the range of float32 and needs none");
+  }
+  if (p.tf32 && p.param_dtype != DType::f32) {
+    add(problems, "precision.tf32 is for precision.param_dtype: float32 only; products of ", dtype_name(p.param_dtype),
+        " are made on tensor cores as they are");
   }
   if (p.master != Master::float32 && p.param_dtype != DType::bf16) {
     add(problems, "precision.master: ", kMasterNames[static_cast<size_t>(p.master)],
@@ -97,10 +96,11 @@ void check_precision(Problems& problems, const RunConfig& c) {
   const int64_t tokens = c.data.micro_batch_size * c.data.sequence_length / c.parallel.context;
   for (const std::string& problem : {float8_problem(p, tokens), grad_dtype_problem(p, c.parallel)})
     if (!problem.empty()) add(problems, problem);
-  const double first = std::exp2(static_cast<double>(p.initial_scale_power));
-  if (p.loss_scale == 0 && p.min_loss_scale > first) {
-    add(problems, "precision.min_loss_scale (", number(p.min_loss_scale), ") is above the first loss scale, 2^",
-        p.initial_scale_power, " = ", number(first), "; raise precision.initial_scale_power or lower it");
+  const LossScaling& s = p.scaling;
+  const double first = std::exp2(static_cast<double>(s.initial_scale_power));
+  if (s.loss_scale == 0 && s.min_loss_scale > first) {
+    add(problems, "precision.min_loss_scale (", number(s.min_loss_scale), ") is above the first loss scale, 2^",
+        s.initial_scale_power, " = ", number(first), "; raise precision.initial_scale_power or lower it");
   }
 }
 

@@ -110,6 +110,10 @@ void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {
   end_op(ctx, op, out);
 }
 
+void set_tf32(CudaContext* cuda, bool on) {
+  if (cuda != nullptr) cuda::set_tf32(*cuda, on);
+}
+
 std::string matmul_library(DeviceKind backend) {
   return backend == DeviceKind::cuda ? cuda::blas_name() : cpu::blas_name();
 }

@@ -44,6 +44,10 @@ struct MatmulOptions {
 /// any row stride. c must not overlap a or b.
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
 
+/// From now on products of f32 on this GPU round their operands to TF32, 10 bits behind the leading one; sums stay f32.
+/// Of no effect before compute capability 8.0, and for null, a CPU.
+void set_tf32(CudaContext* cuda, bool on);
+
 /// The library that computes large products; on the CPU with the kernels it chose for this machine.
 std::string matmul_library(DeviceKind backend = DeviceKind::cpu);
 

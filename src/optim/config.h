@@ -61,18 +61,25 @@ enum class LinearDtype : uint8_t {
 };
 constexpr std::array<std::string_view, 2> kLinearDtypeNames = {"same", "float8"};
 
-/// The loss scaling of float16 runs has the keys and defaults of DeepSpeed's "fp16" section.
-struct PrecisionConfig {
-  DType param_dtype = DType::f32;   // storage of parameters and activations; sums are always f32
-  Master master = Master::float32;  // float32 parameters have none
-  LinearDtype linear_dtype = LinearDtype::same;
-  DType grad_dtype = DType::f32;        // of sums over micro-batches of gradients that are products of matrices
-  double loss_scale = 0;                // float16: factor on the loss; 0: found while training
+/// The factor on the loss of float16 runs, with the keys and defaults of DeepSpeed's "fp16" section.
+struct LossScaling {
+  double loss_scale = 0;                // 0: found while training
   int64_t initial_scale_power = 16;     // the first factor so found is 2 to this power
   int64_t loss_scale_window = 1000;     // steps without overflow after which it is doubled
   int64_t hysteresis = 2;               // overflows until it is halved
   bool consecutive_hysteresis = false;  // only overflows in a row count
   double min_loss_scale = 1;            // an overflow at this factor ends the run
+
+  bool operator==(const LossScaling&) const = default;
+};
+
+struct PrecisionConfig {
+  DType param_dtype = DType::f32;   // storage of parameters and activations; sums are always f32
+  Master master = Master::float32;  // float32 parameters have none
+  LinearDtype linear_dtype = LinearDtype::same;
+  DType grad_dtype = DType::f32;  // of sums over micro-batches of gradients that are products of matrices
+  bool tf32 = false;              // products of float32 on a GPU round their operands to TF32
+  LossScaling scaling;
 
   bool operator==(const PrecisionConfig&) const = default;
 };

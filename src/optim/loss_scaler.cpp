@@ -13,8 +13,9 @@ namespace {
 constexpr int64_t kMostInRow = 20;
 }  // namespace
 
-LossScaler::LossScaler(const PrecisionConfig& config) : config_(config), hysteresis_(config.hysteresis) {
-  if (active()) scale_ = fixed() ? config.loss_scale : std::exp2(static_cast<double>(config.initial_scale_power));
+LossScaler::LossScaler(const PrecisionConfig& config)
+    : active_(config.param_dtype == DType::f16), config_(config.scaling), hysteresis_(config_.hysteresis) {
+  if (active()) scale_ = fixed() ? config_.loss_scale : std::exp2(static_cast<double>(config_.initial_scale_power));
 }
 
 std::string LossScaler::exhausted() const {

@@ -16,7 +16,7 @@ class LossScaler {
   explicit LossScaler(const PrecisionConfig& config);
 
   /// Whether an overflow is a matter of scaling at all.
-  bool active() const { return config_.param_dtype == DType::f16; }
+  bool active() const { return active_; }
   /// Of the next step; a power of two unless the recipe gives another.
   double scale() const { return scale_; }
   /// Steps left out so far: neither the learning rate nor the optimizer counts them.
@@ -34,7 +34,8 @@ class LossScaler {
  private:
   bool fixed() const { return config_.loss_scale > 0; }
 
-  PrecisionConfig config_;
+  bool active_;
+  LossScaling config_;
   double scale_ = 1;
   int64_t hysteresis_ = 1;  // overflows left until the factor is halved
   int64_t clean_ = 0;       // steps since the last overflow

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "ops/matmul.h"
 #include "params/init.h"
 #include "train/layout_rules.h"
 #include "train/memory_check.h"
@@ -195,6 +196,7 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
       pool_(pool),
       cuda_(make_cuda_context(config.device, config.gpu)),
       scaler_(config.precision) {
+  set_tf32(cuda_.get(), config_.precision.tf32);
   if (config_.memory.recompute == Recompute::automatic && config_.device.kind == DeviceKind::cuda)
     config_.split = least_recompute(config_, groups, pool, usable_gpu_memory(config_.device));
   model_ = make_model(config_, groups, config_.device);

@@ -120,6 +120,14 @@ TEST(Validate, FewerBitsAreTakenWhereTheyWork) {
   EXPECT_NE(refusal(config).find("optimizer.eps (1e-15) is too small for optimizer.moments: 8bit"), std::string::npos);
 }
 
+TEST(Validate, Tf32IsForFloat32) {
+  RunConfig config = good();
+  apply_override(config, "precision.tf32=true");
+  EXPECT_EQ(refusal(config), "");
+  apply_override(config, "precision.param_dtype=bfloat16");
+  EXPECT_NE(refusal(config).find("precision.tf32 is for precision.param_dtype: float32 only"), std::string::npos);
+}
+
 TEST(Validate, AFloat16RunScalesItsLossAsTheRecipeSays) {
   RunConfig config = good();
   apply_override(config, "precision.param_dtype=float16");

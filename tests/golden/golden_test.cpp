@@ -214,7 +214,7 @@ TEST_P(GoldenModel, GradientsIn16BitStorageStayWithinItsRoundings) {
     SCOPED_TRACE(dtype_name(dtype));
     GoldenRun run = run_of("");
     run.engine_config.precision.param_dtype = dtype;
-    run.engine_config.precision.loss_scale = 1024;  // else some fall below float16's smallest normal number
+    run.engine_config.precision.scaling.loss_scale = 1024;  // else some fall below float16's smallest normal number
     expect_gradients(run, dtype_epsilon(dtype) / 2 * std::sqrt(2 * backward_depth(golden_.config)));
   }
 }

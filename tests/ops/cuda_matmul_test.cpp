@@ -206,6 +206,22 @@ TEST_F(CudaMatmulEdges, AProductOverNothingIsZero) {
   EXPECT_EQ(c.got(), Doubles(12, 0.0));
 }
 
+/// 1 + 2^-12 is 1 in TF32, rounded or cut; whole numbers have exact sums. The last size is large enough to be tried.
+TEST_F(CudaMatmulEdges, Tf32RoundsOperandsOfF32WhereItIsAskedFor) {
+  for (const int64_t n : {128, 1024})
+    for (const bool tf32 : {false, true, false}) {
+      SCOPED_TRACE(cat(n, tf32 ? " in TF32" : ""));
+      set_tf32(gpu().cuda, tf32);
+      const Twin& a = twin(DType::f32, {n, n}, Doubles(static_cast<size_t>(n * n), 1 + 0x1p-12));
+      const Twin& b = twin(DType::f32, {n, n}, Doubles(static_cast<size_t>(n * n), 1.0));
+      const Twin& c = blank(DType::f32, {n, n});
+      run_both([&](const Side& on) { matmul(on.ctx, on(c), on(a), on(b)); });
+      const double sum = static_cast<double>(n) * (tf32 ? 1 : 1 + 0x1p-12);
+      EXPECT_EQ(c.got(), Doubles(static_cast<size_t>(n * n), sum));
+      forget();
+    }
+}
+
 /// A product large enough to be tuned, in a context of its own.
 class CudaTuning : public CudaTest {
  protected:

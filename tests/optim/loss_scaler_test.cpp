@@ -33,8 +33,8 @@ TEST(LossScaler, StartsWithTheDefaultsOfDeepSpeed) {
 
 TEST(LossScaler, FollowsTheTable) {
   PrecisionConfig c = float16();
-  c.initial_scale_power = 4;
-  c.loss_scale_window = 3;
+  c.scaling.initial_scale_power = 4;
+  c.scaling.loss_scale_window = 3;
   struct Row {
     int64_t hysteresis;
     bool consecutive;
@@ -61,15 +61,15 @@ TEST(LossScaler, FollowsTheTable) {
       {1, false, "xxxxxx", "8 4 2 1 1 1"},
   };
   for (const Row& row : table) {
-    c.hysteresis = row.hysteresis;
-    c.consecutive_hysteresis = row.consecutive;
+    c.scaling.hysteresis = row.hysteresis;
+    c.scaling.consecutive_hysteresis = row.consecutive;
     EXPECT_EQ(scales_after(LossScaler(c), row.steps), row.scales) << row.hysteresis << " " << row.steps;
   }
 }
 
 TEST(LossScaler, AnOverflowAtTheMinimumEndsTheRunOnceNoLifeIsLeft) {
   PrecisionConfig c = float16();
-  c.initial_scale_power = 1;
+  c.scaling.initial_scale_power = 1;
   LossScaler scaler(c);
   for (const double scale : {2.0, 2.0, 1.0}) {  // the first is forgiven
     EXPECT_EQ(scaler.scale(), scale);
@@ -81,8 +81,8 @@ TEST(LossScaler, AnOverflowAtTheMinimumEndsTheRunOnceNoLifeIsLeft) {
 
 TEST(LossScaler, AFixedScaleStaysAndSkipsAndGivesUpAfterTwentyInARow) {
   PrecisionConfig c = float16();
-  c.loss_scale = 128;
-  c.loss_scale_window = 1;
+  c.scaling.loss_scale = 128;
+  c.scaling.loss_scale_window = 1;
   LossScaler scaler(c);
   for (int i = 0; i < 19; ++i) {
     EXPECT_EQ(scaler.exhausted(), "");
@@ -97,7 +97,7 @@ TEST(LossScaler, AFixedScaleStaysAndSkipsAndGivesUpAfterTwentyInARow) {
 
 TEST(LossScaler, OtherTypesAreNotScaled) {
   PrecisionConfig c = float16();
-  c.loss_scale = 128;
+  c.scaling.loss_scale = 128;
   c.param_dtype = DType::bf16;
   LossScaler scaler(c);
   scaler.update(false);
@@ -107,7 +107,7 @@ TEST(LossScaler, OtherTypesAreNotScaled) {
 
 TEST(LossScaler, GoesOnFromItsState) {
   PrecisionConfig c = float16();
-  c.loss_scale_window = 5;
+  c.scaling.loss_scale_window = 5;
   const std::string steps = "x...x.....x";
   for (size_t cut = 0; cut < steps.size(); ++cut) {
     LossScaler whole(c), first(c), second(c);
@@ -124,7 +124,7 @@ TEST(LossScaler, ARestoredFixedScaleIsTheRecipes) {
   PrecisionConfig c = float16();
   LossScaler found(c);
   found.update(true);
-  c.loss_scale = 4;
+  c.scaling.loss_scale = 4;
   LossScaler fixed(c);
   fixed.restore(found.state());
   EXPECT_EQ(fixed.scale(), 4);

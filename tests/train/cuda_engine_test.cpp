@@ -122,6 +122,15 @@ TEST_P(CudaEngine, TrainsIn16Bits) {
   }
 }
 
+TEST_P(CudaEngine, TrainsInTf32) {
+  EngineConfig on_gpu = config(kGpu);
+  const Run exact = train(on_gpu);
+  on_gpu.precision.tf32 = true;
+  const Run rounded = train(on_gpu);
+  expect_alike(train(config(kCpu)), rounded, dtype_epsilon(DType::f16));  // which has as many bits
+  EXPECT_NE(rounded.losses, exact.losses);
+}
+
 TEST_P(CudaEngine, RepeatsToTheBit) {
   const EngineConfig c = config(kGpu);
   const Run a = train(c), b = train(c);
@@ -203,6 +212,25 @@ TEST_P(CudaEngine, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
     FAIL() << "nothing was thrown";
   } catch (const ConfigError& e) {
     EXPECT_NE(std::string(e.what()).find("GiB"), std::string::npos) << e.what();
+  }
+}
+
+TEST(CudaMemory, AGpuWithoutFreeMemoryIsRefusedAndNamed) {
+  if (cuda_device_count() == 0) GTEST_SKIP() << "no GPU here";
+  const Buffer others("what others hold", kGpu, cuda_memory(0).free - (int64_t{300} << 20));
+  for (const std::string part : {"GPU 0 (", " MiB free of ", "nvidia-smi"}) {
+    try {
+      make_cuda_context(kGpu);
+      FAIL() << "it can be used";
+    } catch (const DeviceError& e) {
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+  }
+  try {
+    const Buffer more("more", kGpu, int64_t{1} << 30);
+    FAIL() << "it was given";
+  } catch (const DeviceError& e) {
+    EXPECT_NE(std::string(e.what()).find("GPU 0 cannot give 1024 MiB"), std::string::npos) << e.what();
   }
 }
 

@@ -53,7 +53,7 @@ TEST(LossScale, ARunRecoversFromOverflowsAndIsThenTheRunThatNeverHadThem) {
   const Groups groups = Groups::alone(single);
   for (const ModelConfig& model : {testing::tiny_gpt2(), testing::tiny_llama()}) {
     EngineConfig config = float16(model);
-    config.precision.initial_scale_power = 32;
+    config.precision.scaling.initial_scale_power = 32;
     Rank planted(config, groups);
     const std::vector<uint16_t> first = planted.weights();
     Json before_first_update;
@@ -83,7 +83,7 @@ TEST(LossScale, GradientsBelowFloat16AreKept) {
   SingleGroup single;
   EngineConfig config = float16(testing::tiny_llama());
   const auto norm = [&](double scale, DType dtype) {
-    config.precision.loss_scale = scale;
+    config.precision.scaling.loss_scale = scale;
     config.precision.param_dtype = dtype;
     Rank rank(config, Groups::alone(single));
     for (Batch& batch : rank.data.batches) batch.total_weight *= 1e6;  // a very large batch: each gradient is tiny
@@ -107,8 +107,8 @@ TEST(LossScale, AnOverflowOnOneRankIsOneOnAll) {
     std::vector<std::string> states;
     run_local_ranks(layout.mesh, [&](int, const Groups& groups) {
       EngineConfig config = float16(testing::tiny_gpt2(), layout);
-      config.precision.hysteresis = 1;
-      config.precision.loss_scale_window = 2;
+      config.precision.scaling.hysteresis = 1;
+      config.precision.scaling.loss_scale_window = 2;
       Rank r(config, groups);
       const bool has_head_of_first_sample = groups.pp->rank() + 1 == groups.pp->size() && groups.dp->rank() == 0 &&
                                             groups.tp->rank() == 0 && groups.cp->rank() == 0;
@@ -130,7 +130,7 @@ TEST(LossScale, AnOverflowOnOneRankIsOneOnAll) {
 TEST(LossScale, AnOverflowAtTheSmallestScaleNamesTheTensorAndEndsTheRun) {
   SingleGroup single;
   EngineConfig config = float16(testing::tiny_gpt2());
-  config.precision.initial_scale_power = 0;
+  config.precision.scaling.initial_scale_power = 0;
   Rank rank(config, Groups::alone(single));
   for (const Param& p : rank.engine.params())
     if (p.spec.name == "blocks.1.mlp.down.weight")

@@ -21,6 +21,7 @@ namespace {
 
 constexpr double kTunedFlops = 1e9;  // of smaller products the likeliest candidate is taken: noise would choose
 constexpr float kClearlyFaster = 0.98F;
+constexpr int kFirstWithBf16 = 8;  // compute capability
 /// Of ours, which cuBLASLt is tried against: counted on where a product that older ones lost is to be tried anew.
 constexpr const char* kKernels = "kernels 2";
 
@@ -141,6 +142,10 @@ class Trial {
   Tensor copy_;
 };
 
+double flops_of(const Call& call) {
+  return 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
+}
+
 /// cuBLASLt's descriptors and candidates, none where it has nothing for this product or must not be asked.
 std::vector<cublasLtMatmulAlgo_t> ask_library(const Call& call, bool tf32, Prepared& p) {
   const MatmulOptions& o = call.options;
@@ -156,14 +161,19 @@ std::vector<cublasLtMatmulAlgo_t> ask_library(const Call& call, bool tf32, Prepa
                           ", b ", call.b.str(),
                           " on this GPU; leave out precision.linear_dtype=float8, which wants "
                           "compute capability 8.9 or newer"));
+  if (all.empty() && flops_of(call) >= kTunedFlops)
+    log_warn(cat(blas_name(), " has no product for c ", call.c.str(), ", a ", call.a.str(), ", b ", call.b.str(),
+                 " on this GPU: it will be slow",
+                 call.a.dtype == DType::bf16 && call.context.capability_major() < kFirstWithBf16
+                     ? "; precision.param_dtype=float16 is fast here"
+                     : ""));
   return all;
 }
 
 /// The way that is fastest, where the product is large enough to be tried and bits may depend on it.
 Prepared prepare(Ctx& ctx, const Call& call, const ProductKey& key) {
   MatmulState& state = state_of(call.context);
-  const double flops = 2.0 * static_cast<double>(call.a.numel()) * static_cast<double>(call.c.size(1));
-  const bool tries = flops >= kTunedFlops && !ctx.deterministic;
+  const bool tries = flops_of(call) >= kTunedFlops && !ctx.deterministic;
   const bool fuses = fits_fused(call.c, call.a, call.b, call.options, call.workspace) && has_fused(call.context);
   Prepared p;
   p.way = Way::fused;
@@ -200,7 +210,7 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
   carry_out(ctx, call, found->second);
 }
 
-void set_tf32(CudaContext& context, bool on) { state_of(context).tf32 = on; }
+void set_tf32(CudaContext& context, bool on) { state_of(context).tf32 = on && context.capability_major() >= 8; }
 
 std::string blas_name() {
   const size_t v = cublasLtGetVersion();

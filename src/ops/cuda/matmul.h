@@ -13,7 +13,7 @@ constexpr int64_t kMatmulWorkspace = int64_t{64} << 20;  // bytes; parts of a su
 void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options,
             const Tensor& workspace);
 
-/// f32 products on tensor cores with operands rounded to TF32. Off: sums and products in f32.
+/// As ops/matmul.h has it.
 void set_tf32(CudaContext& context, bool on);
 
 /// "cuBLASLt 13.0.2".
