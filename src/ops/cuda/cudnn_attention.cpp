@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 
 #include "base/log.h"
 #include "ops/cuda/cudnn_library.h"
@@ -19,11 +20,10 @@ namespace {
 namespace fe = cudnn_frontend;
 using Attributes = fe::graph::Tensor_attributes;
 
-enum Uid : int64_t { kQ = 1, kK, kV, kO, kStats, kDo, kDq, kDk, kDv };
+constexpr size_t kClearsWorkspace = 91800;  // older ones may read what they have not written
+constexpr size_t kReplaysHalfTiles = 91501;
 
-void check_cudnn(cudnnStatus_t status, const char* call) {
-  if (status != CUDNN_STATUS_SUCCESS) throw DeviceError(cat(call, ": ", cudnnGetErrorString(status)));
-}
+enum Uid : int64_t { kQ = 1, kK, kV, kO, kStats, kDo, kDq, kDk, kDv };
 
 /// Everything a graph depends on: kind, sizes, type, strides, the bits of the scale.
 using Key = std::array<int64_t, 24>;
@@ -35,21 +35,31 @@ struct Attention {
 };
 
 struct AttentionState final : CudaState {
-  explicit AttentionState(cudaStream_t stream) {
-    if (const std::string& problem = cudnn_library().problem(); !problem.empty()) {
+  explicit AttentionState(cudaStream_t on) : stream(on) {
+    if (const std::string problem = open(); !problem.empty()) {
       log_warn(cat("attention without cuDNN is slow: ", problem));
+      if (handle != nullptr) cudnnDestroy(std::exchange(handle, nullptr));
       return;
     }
-    check_cudnn(cudnnCreate(&handle), "cudnnCreate");
-    check_cudnn(cudnnSetStream(handle, stream), "cudnnSetStream");
     log_info(cat("attention by cuDNN ", cudnnGetVersion() / 10000, ".", cudnnGetVersion() / 100 % 100));
   }
   ~AttentionState() override {
     attentions.clear();
     if (handle != nullptr) cudnnDestroy(handle);
   }
-  cudnnHandle_t handle = nullptr;  // none where there is no cuDNN
+  cudaStream_t stream;
+  cudnnHandle_t handle = nullptr;  // none where cuDNN cannot be used
   std::map<Key, Attention> attentions;
+
+ private:
+  /// Why cuDNN cannot be used: it, or a part of it that it opens itself, is missing; empty where it can.
+  std::string open() {
+    if (const std::string& problem = cudnn_library().problem(); !problem.empty()) return problem;
+    cudnnStatus_t status = cudnnCreate(&handle);
+    if (status != CUDNN_STATUS_SUCCESS) return cat("cudnnCreate: ", cudnnGetErrorString(status));
+    status = cudnnSetStream(handle, stream);
+    return status == CUDNN_STATUS_SUCCESS ? "" : cat("cudnnSetStream: ", cudnnGetErrorString(status));
+  }
 };
 
 AttentionState& state_of(CudaContext& context) {
@@ -132,6 +142,9 @@ Key key_of(int64_t kind, EqualSequences s, std::initializer_list<const Tensor*> 
 
 void execute(AttentionState& state, const Attention& attention, std::unordered_map<int64_t, void*>& pointers,
              const Tensor& workspace, const char* what) {
+  if (cudnnGetVersion() < kClearsWorkspace && attention.workspace > 0)
+    check_cuda(cudaMemsetAsync(workspace.data, 0, static_cast<size_t>(attention.workspace), state.stream),
+               "cudaMemsetAsync");
   fe::error_t status = attention.graph.execute(state.handle, pointers, workspace.data);
   if (status.is_bad()) throw DeviceError(cat("cuDNN's ", what, ": ", status.get_message()));
 }
@@ -185,7 +198,7 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
     finish(attention, state.handle, workspace.bytes(), what);
   }
   if (!attention.supported) return false;
-  if (sequences.length % 128 != 0 && cudnnGetVersion() < 91501)
+  if (sequences.length % 128 != 0 && cudnnGetVersion() < kReplaysHalfTiles)
     refuse_to_repeat(ctx, "cuDNN before 9.15.1 reads beyond keys that are no whole tiles when it is replayed");
   std::unordered_map<int64_t, void*> pointers{{kQ, g.q.data},   {kK, g.k.data},    {kV, g.v.data},
                                               {kO, g.o.data},   {kDo, g.d_o.data}, {kDq, g.dq.data},
