@@ -20,7 +20,7 @@ Device pick_device(std::string_view word, int processes) {
   const std::string reason = cuda_problem();
   if (reason.empty()) return kGpu;
   if (word == "cuda") throw ConfigError(cat("--device cuda: ", reason, "; use --device cpu"));
-  if (cuda_device_count() > 0) log_warn(cat(reason, "; this runs on the CPU"));
+  if (built_with_cuda()) log_warn(cat(reason, "; this runs on the CPU"));
   return kCpu;
 }
 

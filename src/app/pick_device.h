@@ -9,7 +9,8 @@
 namespace trireme {
 
 /// `auto`: the first GPU where there is one, else the CPU; `cpu`; `cuda`. ConfigError for any other word, and for a GPU
-/// that is not there, with the reason. Several processes run on the CPU.
+/// that is not there, with the reason. Several processes run on the CPU. Where a build with CUDA falls back to the CPU,
+/// a warning says why.
 Device pick_device(std::string_view word, int processes = 1);
 
 /// Where what was tuned for a GPU outlives the process: $TRIREME_CACHE, else $XDG_CACHE_HOME/trireme, else

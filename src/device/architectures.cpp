@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "base/error.h"
+
 namespace trireme {
 
 bool runs_on(std::string_view architectures, int major, int minor) {
@@ -15,6 +17,15 @@ bool runs_on(std::string_view architectures, int major, int minor) {
     if (exactly ? code % 10 == minor : code % 10 <= minor) return true;
   }
   return false;
+}
+
+std::string architecture_problem(std::string_view architectures, int major, int minor) {
+  constexpr int kOldest = 75, kHopper = 90;  // tensor cores of Hopper want code of its own
+  if (runs_on(architectures, major, minor)) return "";
+  const int architecture = 10 * major + minor;
+  if (architecture < kOldest) return "trireme runs on GPUs of compute capability 7.5 (Turing) and newer";
+  return cat("this trireme holds code for ", architectures,
+             " only; build it with -DTRIREME_CUDA_ARCHITECTURES=", architecture, architecture == kHopper ? "a" : "");
 }
 
 }  // namespace trireme

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "data/indexed.h"
+#include "device/cuda.h"
 #include "system/tiny_run.h"
 #include "tokenizer/tokenizer.h"
 
@@ -72,6 +73,31 @@ class BadInput : public ::testing::Test {
   const std::string recipe_ = testing::write_tiny_recipe(dir_.path());
   const std::string run_ = dir_.path("run");
 };
+
+TEST_F(BadInput, AGpuThatIsNotThereIsNamedWithTheReason) {
+  if (cuda_device_count() > 0) GTEST_SKIP() << "there is a GPU here";
+  expect_failure(train({"device=cuda"}), 2, {recipe_, "device: cuda, but ", cuda_problem(), "set device: cpu"});
+  make_tokenizer();
+  EXPECT_EQ(train({"train.max_steps=1"}).code, 0);  // device: auto
+  expect_failure(run({"generate", run_, "--device", "cuda"}), 2, {"--device cuda: ", "use --device cpu"});
+  expect_failure(run({"generate", run_, "--device", "gpu"}), 2, {"--device is 'gpu'", "auto, cpu or cuda"});
+}
+
+TEST_F(BadInput, ADriverThatIsTooOldIsNamedAsSuch) {
+#ifdef TRIREME_OLD_DRIVER
+  const std::vector<std::string> environment = {"LD_LIBRARY_PATH=" TRIREME_OLD_DRIVER};
+  Child child({"train", recipe_, "device=cuda"}, {.environment = environment});
+  const int code = child.wait();
+  expect_failure({code, child.out(), child.err()}, 2,
+                 {"device: cuda, but the NVIDIA driver is too old: it is made for CUDA 11.4, this trireme needs ",
+                  "install a newer driver"});
+  Child on_cpu({"train", recipe_, "train.max_steps=1"}, {.environment = environment});
+  EXPECT_EQ(on_cpu.wait(), 0) << on_cpu.err();
+  EXPECT_NE(on_cpu.err().find("the NVIDIA driver is too old"), std::string::npos) << on_cpu.err();
+#else
+  GTEST_SKIP() << "built without CUDA";
+#endif
+}
 
 TEST_F(BadInput, AMisspeltKeyIsRefusedWithItsLineAndTheNearestKey) {
   expect_failure(run({"train", file("a.yaml", "model: gpt2-124m\noptimizer:\n  lrr: 1e-3\n")}), 2,

@@ -23,11 +23,8 @@ std::string gpu_problem(int index) {
   int major = 0, minor = 0;
   check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "cudaDeviceGetAttribute");
   check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "cudaDeviceGetAttribute");
-  if (!runs_on(TRIREME_CUDA_ARCHITECTURES, major, minor))
-    return cat("GPU ", index, " is a ", cuda_device_name(index),
-               "; this trireme holds code for " TRIREME_CUDA_ARCHITECTURES
-               " only (built with TRIREME_CUDA_ARCHITECTURES=",
-               major, minor, " it would run there, from 80 on)");
+  if (const std::string problem = architecture_problem(TRIREME_CUDA_ARCHITECTURES, major, minor); !problem.empty())
+    return cat("GPU ", index, " is a ", cuda_device_name(index), ": ", problem);
   if (const std::string& problem = blas_library().problem(); !problem.empty())
     return cat("cuBLASLt of CUDA ", CUDART_VERSION / 1000, " is missing: ", problem,
                "; install it, or name its folder in LD_LIBRARY_PATH");
@@ -46,8 +43,9 @@ std::string cuda_problem() {
                version(runtime), "; install a newer driver");
   if (status == cudaErrorInsufficientDriver)
     return "no NVIDIA driver was found (nvidia-smi shows it where there is one)";
-  return cat("no usable GPU was found: ", status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status),
-             " (is CUDA_VISIBLE_DEVICES set?)");
+  if (status == cudaSuccess || status == cudaErrorNoDevice)
+    return "the NVIDIA driver lists no GPU (is CUDA_VISIBLE_DEVICES set?)";
+  return cat("no usable GPU was found: ", cudaGetErrorString(status), " (nvidia-smi may say more)");
 }
 
 CudaMemory cuda_memory(int index) {
@@ -69,7 +67,12 @@ void* cuda_allocate(int index, int64_t bytes) {
   const cudaError_t status = cudaMalloc(&data, static_cast<size_t>(bytes));
   if (status != cudaSuccess) {
     cudaGetLastError();  // not for a later kernel to stumble over
-    throw DeviceError(cat("GPU ", index, " cannot give ", bytes >> 20, " MiB: ", cudaGetErrorString(status)));
+    const CudaMemory memory = cuda_memory(index);
+    throw DeviceError(
+        cat("GPU ", index, " cannot give ", bytes >> 20, " MiB: ", cudaGetErrorString(status), "; ", memory.free >> 20,
+            " of its ", memory.total >> 20,
+            " MiB are free (nvidia-smi lists who holds the others); use a smaller model, shorter or fewer "
+            "sequences, or the CPU"));
   }
   check_cuda(cudaMemset(data, 0, static_cast<size_t>(bytes)), "cudaMemset");
   return data;
