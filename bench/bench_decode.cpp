@@ -6,6 +6,7 @@
 
 #include "app/cli.h"
 #include "app/commands.h"
+#include "app/pick_device.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -64,7 +65,8 @@ int run(const BenchOptions& o) {
                    .param_dtype = dtype_from_name(o.dtype),
                    .sequences = static_cast<int>(o.batch),
                    .capacity = o.prompt + o.warmup + o.tokens + 2,
-                   .device = {DeviceKind::cuda, 0}},
+                   .device = {DeviceKind::cuda, 0},
+                   .gpu = {.cache_folder = user_cache_folder()}},
                   pool);
   fill_with_noise(decoder.params());
   int64_t bytes = 0;

@@ -48,6 +48,7 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
   config.sequence_length = data.sequence_length;
   config.micro_batches = 0;
   config.device = device;
+  config.gpu = {.cache_folder = user_cache_folder()};
   Engine engine(config, groups, pool);
   const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });

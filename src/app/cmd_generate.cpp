@@ -55,7 +55,8 @@ int generate(Request request, Ranks& ranks) {
   std::optional<Generator> generator;
   const auto load = [&](const std::string& folder) {
     const Groups& groups = ranks.make_groups(model_layout(request.path, request.layout, ranks.size(), false));
-    generator.emplace(load_model_folder(folder), pool, pick_device(request.device, ranks.size()), &groups);
+    generator.emplace(load_model_folder(folder), pool, pick_device(request.device, ranks.size()), &groups,
+                      CudaOptions{.cache_folder = user_cache_folder()});
     const int64_t positions = generator->model().config.max_position_embeddings;
     request.options.max_new_tokens =
         request.max_new_tokens == kUnset ? std::min<int64_t>(128, positions / 2) : request.max_new_tokens;

@@ -16,7 +16,7 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* gr
     : config_(config),
       pool_(pool),
       groups_(groups != nullptr ? *groups : Groups::alone(single_)),
-      cuda_(make_cuda_context(config.device)),
+      cuda_(make_cuda_context(config.device, config.gpu)),
       model_(build_model(config.model, *groups_.tp, {.positions = config.capacity, .device = config.device})),
       stage_(StageRange::of(model_.num_units(), groups_.pp->size(), groups_.pp->rank())),
       lengths_(static_cast<size_t>(config.sequences)),

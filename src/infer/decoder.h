@@ -22,6 +22,7 @@ struct DecoderConfig {
   int sequences = 1;     // side by side
   int64_t capacity = 0;  // tokens of each, prompt included
   Device device = kCpu;
+  CudaOptions gpu = {};
 };
 
 class Decoder {

@@ -158,8 +158,8 @@ LoadedModel load_model_folder(const std::string& folder) {
   return model;
 }
 
-Generator::Generator(LoadedModel model, ThreadPool& pool, Device device, const Groups* groups)
-    : model_(std::move(model)), pool_(pool), device_(device), groups_(groups) {}
+Generator::Generator(LoadedModel model, ThreadPool& pool, Device device, const Groups* groups, CudaOptions gpu)
+    : model_(std::move(model)), pool_(pool), device_(device), groups_(groups), gpu_(std::move(gpu)) {}
 
 std::vector<int32_t> Generator::prompt_ids(const std::string& prompt, const GenerateOptions& options) const {
   std::vector<int32_t> ids;
@@ -209,7 +209,8 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
                    .param_dtype = kept_type(model_.folder, device_),
                    .sequences = static_cast<int>(width),
                    .capacity = capacity,
-                   .device = device_},
+                   .device = device_,
+                   .gpu = gpu_},
                   pool_, groups_);
   for (size_t first = 0; first < all.size(); first += width)
     answers.answer(std::span(all).subspan(first, std::min(width, all.size() - first)));

@@ -48,7 +48,8 @@ using OnText = std::function<void(size_t prompt, std::string_view text)>;
 class Generator {
  public:
   /// `groups`: as of a Decoder. Each rank makes the same calls and gets the same texts.
-  Generator(LoadedModel model, ThreadPool& pool, Device device = kCpu, const Groups* groups = nullptr);
+  Generator(LoadedModel model, ThreadPool& pool, Device device = kCpu, const Groups* groups = nullptr,
+            CudaOptions gpu = {});
 
   const LoadedModel& model() const { return model_; }
   /// Positions that the longest prompt and its new tokens take. ConfigError where the model has not as many, or an
@@ -64,6 +65,7 @@ class Generator {
   ThreadPool& pool_;
   Device device_;
   const Groups* groups_;
+  CudaOptions gpu_;
 };
 
 }  // namespace trireme
