@@ -41,21 +41,43 @@ struct ClusterLaunch {
   int shared_bytes;          // a block, chosen at the launch
 };
 
-/// Starts `kernel` in clusters; DeviceError naming `op` where that is refused.
-template <class... Args>
-void launch_clusters(const Ctx& ctx, const char* op, const ClusterLaunch& shape, void (*kernel)(Args...),
-                     const Args&... args) {
-  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes), op);
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {shape.cluster, 1, 1};
+/// What CUDA is told of a launch in clusters; `attribute` must live as long.
+inline cudaLaunchConfig_t config_of(const Ctx& ctx, const ClusterLaunch& shape, cudaLaunchAttribute& attribute) {
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {shape.cluster, 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(shape.blocks);
   config.blockDim = dim3(shape.threads);
   config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
   config.stream = stream_of(ctx);
-  config.attrs = &cluster;
+  config.attrs = &attribute;
   config.numAttrs = 1;
+  return config;
+}
+
+template <class... Args>
+void allow_shared_bytes(const char* op, const ClusterLaunch& shape, void (*kernel)(Args...)) {
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shape.shared_bytes), op);
+}
+
+/// How many clusters of such blocks the GPU holds at once: some have processors that find no partner.
+template <class... Args>
+unsigned clusters_at_once(const Ctx& ctx, const char* op, const ClusterLaunch& shape, void (*kernel)(Args...)) {
+  allow_shared_bytes(op, shape, kernel);
+  cudaLaunchAttribute cluster{};
+  const cudaLaunchConfig_t config = config_of(ctx, shape, cluster);
+  int count = 0;
+  check_cuda(cudaOccupancyMaxActiveClusters(&count, kernel, &config), op);
+  return static_cast<unsigned>(count);
+}
+
+/// Starts `kernel` in clusters; DeviceError naming `op` where that is refused.
+template <class... Args>
+void launch_clusters(const Ctx& ctx, const char* op, const ClusterLaunch& shape, void (*kernel)(Args...),
+                     const Args&... args) {
+  allow_shared_bytes(op, shape, kernel);
+  cudaLaunchAttribute cluster{};
+  const cudaLaunchConfig_t config = config_of(ctx, shape, cluster);
   check_cuda(cudaLaunchKernelEx(&config, kernel, args...), op);
 }
 

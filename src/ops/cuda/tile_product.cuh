@@ -265,12 +265,13 @@ void launch_tiles(const Ctx& ctx, const char* op, const Tensor& a, const std::ar
                     narrow<int>(band), narrow<int>(ceil_div(terms, int64_t{64}))};
   constexpr int kBoxRows = End::kAcross ? 32 : 96;
   const ProductMaps maps{map_of(a, 128), {map_of(b[0], kBoxRows), map_of(b[1], kBoxRows)}};
-  launch_clusters(ctx, op,
-                  {.blocks = static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2),
-                   .cluster = 2,
-                   .threads = kTileThreads,
-                   .shared_bytes = TileShape<End>::kBytes},
-                  tile_product<End>, maps, tiles, args);
+  ClusterLaunch shape{.blocks = static_cast<unsigned>(ctx.cuda->multiprocessors() / 2 * 2),
+                      .cluster = 2,
+                      .threads = kTileThreads,
+                      .shared_bytes = TileShape<End>::kBytes};
+  // No more than run at once: tiles are dealt to all from the start, and the others' would come last.
+  shape.blocks = std::clamp(2 * clusters_at_once(ctx, op, shape, tile_product<End>), 2U, shape.blocks);
+  launch_clusters(ctx, op, shape, tile_product<End>, maps, tiles, args);
 }
 
 }  // namespace trireme::cuda
