@@ -25,16 +25,21 @@ class CudaFusedMatmul : public CudaTest {
   }
   /// Whether such a kernel must have been taken, so that bits equal those of two ops.
   bool is_fused(const Size& size) { return !size.chosen_by_trying && cuda::has_fused(*gpu().cuda); }
-  void set_up(const Size& size) {
-    set_up_both([&](Ctx& ctx) { ctx.deterministic = !size.chosen_by_trying; });
+  /// check(size) of all, each named and with memory of its own.
+  template <class Check>
+  void for_each_size(Check check) {
+    for (const Size& size : sizes()) {
+      SCOPED_TRACE(cat(size.m, " x ", size.f, " x ", size.k, size.chosen_by_trying ? " tried" : ""));
+      set_up_both([&](Ctx& ctx) { ctx.deterministic = !size.chosen_by_trying; });
+      check(size);
+      forget();
+    }
   }
 };
 
 TEST_F(CudaFusedMatmul, WritesGateUpAndTheirSwiglu) {
-  for (const Size& size : sizes()) {
+  for_each_size([&](const Size& size) {
     const auto [m, f, k, tried] = size;
-    SCOPED_TRACE(cat(m, " x ", f, " x ", k, tried ? " tried" : ""));
-    set_up(size);
     const Twin& a = twin(DType::bf16, {m, k}, random_values(m * k, 1), 8);
     const Twin& b = twin(DType::bf16, {2 * f, k}, random_values(2 * f * k, 2), 8);
     const Twin &c = blank(DType::bf16, {m, 2 * f}, 8), &act = blank(DType::bf16, {m, f}, 8);
@@ -47,15 +52,12 @@ TEST_F(CudaFusedMatmul, WritesGateUpAndTheirSwiglu) {
     const double absolute = dtype_epsilon(DType::f32) * static_cast<double>(k + 2);
     expect_twins_close(c, rounding(DType::bf16, 2), absolute, "gate and up");
     EXPECT_EQ(act.got(), apart.got());
-    forget();
-  }
+  });
 }
 
 TEST_F(CudaFusedMatmul, TurnsGateAndUpIntoTheirGradients) {
-  for (const Size& size : sizes()) {
+  for_each_size([&](const Size& size) {
     const auto [m, f, k, tried] = size;
-    SCOPED_TRACE(cat(m, " x ", f, " x ", k, tried ? " tried" : ""));
-    set_up(size);
     const Twin& dy = twin(DType::bf16, {m, k}, random_values(m * k, 1), 8);
     const Twin& weight = twin(DType::bf16, {k, f}, random_values(k * f, 2), 8);
     const Twin& gate_up = twin(DType::bf16, {m, 2 * f}, random_values(2 * m * f, 3, 3), 8);
@@ -68,8 +70,7 @@ TEST_F(CudaFusedMatmul, TurnsGateAndUpIntoTheirGradients) {
     // The gradient of SwiGLU is rounded into storage, and then those of gate and up are.
     const double absolute = 10 * dtype_epsilon(DType::f32) * static_cast<double>(k + 2);
     expect_twins_close(gate_up, 2 * rounding(DType::bf16, 4), absolute, "gradients of gate and up");
-    forget();
-  }
+  });
 }
 
 /// Small whole numbers, whose products have one sum in whatever order.
@@ -80,11 +81,10 @@ Doubles whole_numbers(int64_t n, uint64_t seed) {
 }
 
 TEST_F(CudaFusedMatmul, WritesWhatIsBeforeGeluAndItsGelu) {
-  for (const Size& size : sizes())
-    for (const bool with_bias : {true, false}) {
+  for (const bool with_bias : {true, false})
+    for_each_size([&](const Size& size) {
+      SCOPED_TRACE(with_bias ? "with bias" : "without bias");
       const auto [m, f, k, tried] = size;
-      SCOPED_TRACE(cat(m, " x ", f, " x ", k, with_bias ? " with bias" : "", tried ? " tried" : ""));
-      set_up(size);
       const Twin& a = twin(DType::bf16, {m, k}, random_values(m * k, 1), 8);
       const Twin& b = twin(DType::bf16, {f, k}, random_values(f * k, 2), 8);
       const Twin& bias = twin(DType::bf16, {f}, random_values(f, 3));
@@ -103,16 +103,14 @@ TEST_F(CudaFusedMatmul, WritesWhatIsBeforeGeluAndItsGelu) {
       if (is_fused(size)) {
         EXPECT_EQ(act.got(), apart.got());
       }
-      forget();
-    }
+    });
 }
 
 TEST_F(CudaFusedMatmul, MultipliesWithGelusGradientAndSumsTheBiass) {
-  for (const Size& size : sizes())
-    for (const bool sums : {true, false}) {
+  for (const bool sums : {true, false})
+    for_each_size([&](const Size& size) {
+      SCOPED_TRACE(sums ? "with sums" : "without sums");
       const auto [m, f, k, tried] = size;
-      SCOPED_TRACE(cat(m, " x ", f, " x ", k, sums ? " with sums" : "", tried ? " tried" : ""));
-      set_up(size);
       const Twin& dy = twin(DType::bf16, {m, k}, whole_numbers(m * k, 1), 8);
       const Twin& weight = twin(DType::bf16, {k, f}, whole_numbers(k * f, 2), 8);
       const Twin& before = twin(DType::bf16, {m, f}, random_values(m * f, 3, 4), 16);
@@ -141,8 +139,7 @@ TEST_F(CudaFusedMatmul, MultipliesWithGelusGradientAndSumsTheBiass) {
       for (size_t col = 0; col < want.size(); ++col)
         ASSERT_NEAR(summed[col], want[col], 32 * dtype_epsilon(DType::f32) * std::abs(size_of_terms[col]) + 1e-6)
             << "column " << col;
-      forget();
-    }
+    });
 }
 
 }  // namespace
