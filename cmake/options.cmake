@@ -17,7 +17,7 @@ endif()
 
 if(TRIREME_CUDA)
   # Machine code for each architecture of the list, and nothing for the driver to compile at start.
-  set(TRIREME_CUDA_ARCHITECTURES 90a CACHE STRING "GPU architectures, e.g. 80;86;89;90a;100;120 for a release")
+  set(TRIREME_CUDA_ARCHITECTURES 90a CACHE STRING "GPU architectures, e.g. 75;80;86;89;90a;100;120, as the preset cuda-release has it")
   if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
     set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
   endif()
