@@ -149,7 +149,7 @@ TEST_P(CudaAttention, OfOneNewTokenASequenceEqualsTheCpusAndFillsTheCache) {
         const Twin& table = twin(DType::f32, {kCapacity, d}, some(kCapacity * d, 4));
         const Twin& positions = twin(DType::i32, {n}, {0, 15, 611});
         const Twin& cache_rows = twin(DType::i32, {n}, {kCapacity, 0, 2 * kCapacity});
-        run_both([&](const Side& on) {
+        run_both([&, heads = heads, kv_heads = kv_heads, d = d](const Side& on) {
           const auto part = [&](int64_t begin, int64_t count) {
             Tensor t = on(qkv).slice(1, begin * d, (begin + count) * d);
             t.shape = {n, count, d};

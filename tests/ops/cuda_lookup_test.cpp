@@ -68,7 +68,7 @@ TEST_P(CudaLookup, RopeSumsRowsAsItTurnsThem) {
     Twin& positions = twin(DType::i32, {n}, random_indices(n, kPositions, 9));
     Twin& table = twin(DType::f32, {kPositions, d}, angles(kPositions, d));
     Twin& sums = twin(DType::f32, {heads * d}, random_values(heads * d, 2));
-    run_both([&](const Side& on) {
+    run_both([&, heads = heads](const Side& on) {
       rope(on.ctx, on(x).slice(1, 0, heads), on(positions), on(table), true, on(sums));
       rope(on.ctx, on(alone).slice(1, 0, heads), on(positions), on(table), true);
     });

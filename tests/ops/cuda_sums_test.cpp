@@ -144,7 +144,7 @@ TEST_P(CudaSums, AdamWInFewerBitsTakesTheCpusStepsBitForBit) {
       Twin& v_scales = same_type_twin(DType::f32, {blocks}, Doubles(static_cast<size_t>(blocks)));
       Twin& grad = same_type_twin(grads, {size}, random_values(size, 2));
       Twin& factor = same_type_twin(DType::f32, {1}, {0.37});
-      run_both([&](const Side& on) {
+      run_both([&, begin = begin, has_master = has_master, moments = moments](const Side& on) {
         const auto piece = [&](const Twin& t) { return on(t).slice(0, begin, size); };
         for (int step = 1; step <= 4; ++step) {
           AdamWSlice s{Tensor(), piece(m), piece(v), piece(param), piece(grad), 0.1F};
