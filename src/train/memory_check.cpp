@@ -11,18 +11,27 @@ constexpr int64_t kLibraries = int64_t{1} << 30;  // what cuBLAS and cuDNN take 
 
 std::string gib(int64_t bytes) { return cat(number(static_cast<double>(bytes) / 0x1p30, 4), " GiB"); }
 
+/// What is refused for another reason does not fit either.
 bool fits(const EngineConfig& c, const Groups& groups, ThreadPool& pool, int64_t limit) {
-  return Engine::plan(c, groups, pool).on_device() <= limit;
+  try {
+    return Engine::plan(c, groups, pool).on_device() <= limit;
+  } catch (const ConfigError&) {
+    return false;
+  }
 }
 
 /// "data.micro_batch_size=N" for the largest that fits, by halves; empty where none does.
 std::string smaller_batch(EngineConfig c, const Groups& groups, ThreadPool& pool, int64_t limit) {
-  while (c.micro_batch_size % 2 == 0) {
-    c.micro_batch_size /= 2;
-    c.micro_batches *= 2;
-    if (fits(c, groups, pool, limit)) return cat("data.micro_batch_size=", c.micro_batch_size);
-  }
-  return "";
+  const auto halve = [](EngineConfig& config) {
+    config.micro_batch_size /= 2;
+    config.micro_batches *= 2;
+  };
+  EngineConfig smallest = c;
+  while (smallest.micro_batch_size % 2 == 0) halve(smallest);
+  if (smallest.micro_batch_size == c.micro_batch_size || !fits(smallest, groups, pool, limit)) return "";
+  do halve(c);
+  while (!fits(c, groups, pool, limit));
+  return cat("data.micro_batch_size=", c.micro_batch_size);
 }
 
 /// What makes activations small enough; empty where nothing does.
@@ -36,6 +45,21 @@ std::string smaller_activations(const EngineConfig& config, const Groups& groups
   if (fits(block, groups, pool, limit)) return "memory.recompute=block";
   const std::string batch = smaller_batch(block, groups, pool, limit);
   return batch.empty() ? "" : "memory.recompute=block " + batch;
+}
+
+/// In which keys `config` keeps its numbers otherwise than `asked`.
+std::string words_of(const EngineConfig& config, const EngineConfig& asked) {
+  const PrecisionConfig &p = config.precision, &was = asked.precision;
+  std::string words;
+  const auto add = [&](bool differs, const char* key, std::string_view value) {
+    if (differs) words += cat(words.empty() ? "" : " ", key, "=", value);
+  };
+  add(p.param_dtype != was.param_dtype, "precision.param_dtype", "bfloat16");
+  add(p.master != was.master, "precision.master", kMasterNames[static_cast<size_t>(p.master)]);
+  add(p.grad_dtype != was.grad_dtype, "precision.grad_dtype", "bfloat16");
+  const Moments moments = config.optimizer.moments;
+  add(moments != asked.optimizer.moments, "optimizer.moments", kMomentsNames[static_cast<size_t>(moments)]);
+  return words;
 }
 
 }  // namespace
@@ -72,24 +96,36 @@ std::string cheapest_change(const EngineConfig& asked, const Groups& groups, Thr
   EngineConfig config = asked;
   if (config.memory.recompute == Recompute::automatic) config.memory.recompute = Recompute::block;  // it was tried
   EngineConfig smaller = config;
-  std::string change;
   if (config.precision.param_dtype == DType::bf16 && config.precision.master == Master::float32) {
-    smaller.precision.master = Master::remainder;
-    change = "precision.master=remainder";
-    if (fits(smaller, groups, pool, limit)) return change;  // costs nothing: the same numbers
+    smaller.precision.master = Master::remainder;  // costs nothing: the same numbers
+    if (fits(smaller, groups, pool, limit)) return words_of(smaller, asked);
   }
   if (const std::string less = smaller_activations(config, groups, pool, limit); !less.empty()) return less;
-  for (const Moments moments : {Moments::float32, Moments::bfloat16, Moments::eight_bit}) {
-    if (moments < config.optimizer.moments) continue;
-    smaller.optimizer.moments = moments;
-    std::string with_moments = change;
-    if (moments != config.optimizer.moments)
-      with_moments += cat(change.empty() ? "" : " ", "optimizer.moments=", kMomentsNames[static_cast<size_t>(moments)]);
-    if (fits(smaller, groups, pool, limit)) return with_moments;
-    if (const std::string less = smaller_activations(smaller, groups, pool, limit); !less.empty())
-      return with_moments + " " + less;
+  const auto change = [&]() -> std::string {
+    const std::string words = words_of(smaller, asked);
+    if (words.empty() || fits(smaller, groups, pool, limit)) return words;
+    const std::string less = smaller_activations(smaller, groups, pool, limit);
+    return less.empty() ? "" : words + " " + less;
+  };
+  const auto change_moments = [&]() -> std::string {
+    for (const Moments moments : {Moments::float32, Moments::bfloat16, Moments::eight_bit}) {
+      smaller.optimizer.moments = std::max(moments, asked.optimizer.moments);
+      if (const std::string words = change(); !words.empty()) return words;
+    }
+    return "";
+  };
+  if (const std::string words = change_moments(); !words.empty()) return words;
+  if (smaller.precision.param_dtype == DType::f32) {
+    smaller.precision.param_dtype = DType::bf16;
+    smaller.precision.master = Master::remainder;
+    smaller.precision.tf32 = false;
+    if (const std::string words = change_moments(); !words.empty()) return words;
   }
-  return "";
+  if (smaller.precision.param_dtype != DType::bf16) return "";
+  smaller.precision.master = Master::none;
+  if (const std::string words = change(); !words.empty()) return words;
+  smaller.precision.grad_dtype = DType::bf16;
+  return change();
 }
 
 void require_gpu_memory(const EngineConfig& config, const Groups& groups, ThreadPool& pool, const MemoryPlan& plan) {
@@ -100,7 +136,7 @@ void require_gpu_memory(const EngineConfig& config, const Groups& groups, Thread
   throw ConfigError(cat("this run needs ", gib(plan.on_device()), " and about 1 GiB for libraries; GPU ", device.index,
                         " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
                         gib(memory.total), ". ",
-                        change.empty() ? "No micro-batch, recompute or optimizer state makes it fit: use a smaller "
+                        change.empty() ? "No micro-batch, recompute or fewer bits make it fit: use a smaller "
                                          "model or shorter sequences"
                                        : cat("What fits and costs least: ", change),
                         "\n", plan.str()));

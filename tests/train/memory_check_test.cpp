@@ -67,6 +67,28 @@ TEST_F(MemoryCheck, AdvisesARemainderFirstAndSmallerMomentsLast) {
             "precision.master=remainder optimizer.moments=8bit memory.recompute=block data.micro_batch_size=1");
 }
 
+TEST_F(MemoryCheck, AdvisesBfloat16InPlaceOfFloat32ThenNoMasterAndHalfTheGradients) {
+  EngineConfig c = config_;
+  c.memory.recompute = Recompute::block;
+  c.micro_batch_size = 1;
+  c.micro_batches = 8;
+  const std::string small = " optimizer.moments=8bit memory.recompute=block data.micro_batch_size=1";
+  const auto smallest = [&] { return Engine::plan(c, groups_, pool_).total(); };
+  c.optimizer.moments = Moments::eight_bit;
+  EXPECT_EQ(advice(smallest()), small.substr(1));
+  c.precision.param_dtype = DType::bf16;
+  c.precision.master = Master::remainder;
+  EXPECT_EQ(advice(smallest()), "precision.param_dtype=bfloat16 precision.master=remainder" + small);
+  c.precision.master = Master::none;
+  EXPECT_EQ(advice(smallest()), "precision.param_dtype=bfloat16 precision.master=none" + small);
+  c.precision.grad_dtype = DType::bf16;
+  EXPECT_EQ(advice(smallest()),
+            "precision.param_dtype=bfloat16 precision.master=none precision.grad_dtype=bfloat16" + small);
+  EXPECT_EQ(advice(smallest() - 1), "");
+  config_.precision.param_dtype = DType::f16;  // has neither
+  EXPECT_EQ(advice(smallest()), "");
+}
+
 TEST_F(MemoryCheck, BlocksAreRunAgainWhereTheBatchCannotBeHalved) {
   config_.micro_batch_size = 7;
   EngineConfig block = config_;
