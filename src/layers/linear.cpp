@@ -127,8 +127,11 @@ Measured Linear::measured_weight(Ctx& ctx) const {
 
 /// Whole rows of dy, whose sum is added to the bias's gradient where that is left to us.
 Measured Linear::rows_of(Ctx& ctx, const Measured& dy) const {
-  if (sums_bias_ && bias_gradient().defined()) sum_rows(ctx, bias_->grad, dy.values);
-  return kind_ == LinearKind::row ? whole(ctx, dy) : dy;
+  const bool sums = sums_bias_ && bias_gradient().defined();
+  const bool looks = sums && float8_ && !dy.largest.defined();  // as it reads all of dy
+  const Measured seen = looks ? to_measure(*ctx.temp, dy.values, true) : dy;
+  if (sums) sum_rows(ctx, bias_->grad, dy.values, looks ? seen.largest : Tensor());
+  return kind_ == LinearKind::row ? whole(ctx, seen) : seen;
 }
 
 void Linear::add_gradient(Ctx& ctx, const Tensor& dy_rows, const Tensor& x) const {

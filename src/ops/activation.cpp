@@ -18,14 +18,6 @@ void check_matrix(const char* op, const char* name, const Tensor& t, int64_t row
 // Counting an exponential as 8 FLOPs and a division as 4.
 constexpr double kGeluFlops = 20, kGeluBackwardFlops = 32, kSwigluFlops = 16, kSwigluBackwardFlops = 22;
 
-/// A result that is to be measured can be.
-void check_measured(const char* op, const Measured& y) {
-  if (!y.largest.defined()) return;
-  check_dtype(op, "what is measured", y.values, DType::bf16);
-  CHECK(y.values.contiguous(), op, ": what is measured is ", y.values.str());
-  check_vector(op, "the largest magnitude", y.largest, 1, DType::f32);
-}
-
 /// A kernel that measures what it writes on a GPU; elsewhere that is a pass of its own.
 template <class Cpu, class Cuda, class... Args>
 void run_measured(Ctx& ctx, Cpu cpu_kernel, Cuda cuda_kernel, const Measured& y, const Args&... args) {

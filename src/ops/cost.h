@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/check.h"
+#include "ops/measured.h"
 
 namespace trireme {
 
@@ -16,6 +17,14 @@ inline void check_vector(const char* op, const char* name, const Tensor& t, int6
   check_dtype(op, name, t, dtype);
   CHECK(t.defined() && t.contiguous() && t.numel() == n, op, ": ", name, " is ", t.str(), ", expected ", n,
         " contiguous values");
+}
+
+/// What is to be measured can be.
+inline void check_measured(const char* op, const Measured& x) {
+  if (!x.largest.defined()) return;
+  check_dtype(op, "what is measured", x.values, DType::bf16);
+  CHECK(x.values.contiguous(), op, ": what is measured is ", x.values.str(), ", expected contiguous");
+  check_vector(op, "the largest magnitude", x.largest, 1, DType::f32);
 }
 
 }  // namespace trireme

@@ -35,9 +35,8 @@ void quantize(Ctx& ctx, const Float8& out, const Measured& of) {
 
 void measure(Ctx& ctx, const Measured& x) {
   const char* op = "measure";
-  check_dtype(op, "x", x.values, DType::bf16);
-  CHECK(x.values.contiguous(), op, ": x is ", x.values.str(), ", expected contiguous");
-  check_vector(op, "the largest magnitude", x.largest, 1, DType::f32);
+  CHECK(x.largest.defined(), op, ": nothing is wanted");
+  check_measured(op, x);
   if (!begin_op(ctx, op, {.flops = static_cast<double>(x.values.numel()), .bytes = bytes_of(x.values)})) return;
   on_device(ctx, cpu::find_largest, cuda::find_largest, x.largest, x.values);
   end_op(ctx, op, x.largest);

@@ -4,6 +4,7 @@
 #include "ops/beside_product.h"
 #include "ops/cost.h"
 #include "ops/cpu/blas.h"
+#include "ops/cpu/float8.h"
 #include "ops/cpu/matmul.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/sum_rows.h"
@@ -93,20 +94,23 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
   end_op(ctx, op, options.before_swiglu != nullptr ? *side : c);
 }
 
-void sum_rows(Ctx& ctx, Tensor out, const Tensor& x) {
+void sum_rows(Ctx& ctx, Tensor out, const Tensor& x, const Tensor& largest) {
   const char* op = "sum_rows";
   CHECK(x.rank() == 2, op, ": x ", x.str());
   check_rows(op, "x", x);
   check_vector(op, "out", out, x.size(1), DType::f32);
+  check_measured(op, {x, largest});
   const ArenaScope scope(*ctx.temp);
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
   Tensor partial;
   if (on_gpu) partial = ctx.temp->take(DType::f32, {cuda::sum_rows_blocks(x.size(0), x.size(1)), x.size(1)});
   if (!begin_op(ctx, op, {.flops = static_cast<double>(x.numel()), .bytes = bytes_of(x, out, out)})) return;
-  if (on_gpu)
-    cuda::sum_rows(ctx, out, partial, x);
-  else
+  if (on_gpu) {
+    cuda::sum_rows(ctx, out, partial, x, largest);
+  } else {
     cpu::sum_rows(ctx, out, x);
+    if (largest.defined()) cpu::find_largest(ctx, largest, x);
+  }
   end_op(ctx, op, out);
 }
 

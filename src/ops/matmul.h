@@ -51,7 +51,8 @@ void set_tf32(CudaContext* cuda, bool on);
 /// The library that computes large products; on the CPU with the kernels it chose for this machine.
 std::string matmul_library(DeviceKind backend = DeviceKind::cpu);
 
-/// out (C), f32, added: the sum over the rows of x (N, C). Fixed order of sums.
-void sum_rows(Ctx& ctx, Tensor out, const Tensor& x);
+/// out (C), f32, added: the sum over the rows of x (N, C). Fixed order of sums. `largest`, where defined: written with
+/// the largest magnitude in x, as Measured has it.
+void sum_rows(Ctx& ctx, Tensor out, const Tensor& x, const Tensor& largest = {});
 
 }  // namespace trireme

@@ -80,6 +80,6 @@ void clip_factor(Ctx&, const Tensor&, const Tensor&, const Tensor&, const ClipAr
 void rope(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool) { fail(); }
 void rope_with_sums(Ctx&, const Tensor&, const Tensor&, const Tensor&, bool, const Tensor&, const Tensor&) { fail(); }
 
-void sum_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
+void sum_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 }  // namespace trireme::cuda

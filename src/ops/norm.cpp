@@ -36,10 +36,7 @@ void forward(Ctx& ctx, const char* op, const NormForward& a) {
   if (a.bias.defined()) check_parameter(op, "bias", a.bias, channels);
   check_vector(op, "rstd", a.rstd, rows, DType::f32);
   if (a.mean.defined()) check_vector(op, "mean", a.mean, rows, DType::f32);
-  if (a.largest.defined()) {
-    check_vector(op, "the largest magnitude", a.largest, 1, DType::f32);
-    CHECK(a.y.dtype == DType::bf16 && a.y.contiguous(), op, ": what is measured is ", a.y.str());
-  }
+  check_measured(op, {a.y, a.largest});
   const OpCost cost{.flops = (a.mean.defined() ? 7.0 : 4.0) * static_cast<double>(shape.numel()),
                     .bytes = bytes_of(a.y, a.residual, a.weight, a.bias, a.mean, a.rstd) +
                              (a.delta.defined() ? bytes_of(a.delta, a.x) : 0.0)};

@@ -107,6 +107,28 @@ TEST_F(CudaFloat8, MeasuresAnySizeWhereverTheLargestLies) {
     }
 }
 
+TEST_F(CudaFloat8, SumsOfRowsMeasureAlong) {
+  for (const Shape& shape : {Shape{1, 1}, Shape{9, 37}, Shape{65, 2304}, Shape{5000, 40}, Shape{301, 304}})
+    for (int64_t row = 0; row < std::min<int64_t>(shape[0], 10); ++row) {  // of every warp, and the last
+      const int64_t n = shape.numel(), cols = shape[1];
+      const int64_t at = (row < 9 ? row : shape[0] - 1) * cols + row * 29 % cols;
+      const double peak = row == 2 ? static_cast<double>(NAN) : -7;
+      SCOPED_TRACE(cat(shape.str(), " peak ", peak, " at ", at));
+      const Twin& x = same_type_twin(DType::bf16, shape, peaked(n, 1, at, peak));
+      const Twin& sums = same_type_twin(DType::f32, {cols}, random_values(cols, 2));
+      const Twin& bare = same_type_twin(DType::f32, {cols}, random_values(cols, 2));
+      const Twin& largest = same_type_twin(DType::f32, {1}, {1e30});
+      run_both([&](const Side& on) {
+        sum_rows(on.ctx, on(sums), on(x), on(largest));
+        sum_rows(on.ctx, on(bare), on(x));
+      });
+      EXPECT_TRUE(same(largest.got()[0], std::abs(peak)) && same(largest.want()[0], std::abs(peak)));
+      const Doubles with = sums.got(), without = bare.got();
+      for (size_t c = 0; c < with.size(); ++c) ASSERT_TRUE(same(with[c], without[c])) << c;
+      forget();
+    }
+}
+
 TEST_F(CudaFloat8, MultipliesAsTheCpu) {
   struct Case {
     DType a, to;

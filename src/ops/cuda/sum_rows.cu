@@ -2,6 +2,8 @@
 // take turns at its rows; every lane owns a pack of columns.
 #include "ops/cuda/sum_rows.h"
 
+#include "ops/cuda/float8.h"
+#include "ops/cuda/largest.cuh"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/reduce.cuh"
 #include "ops/cuda/vector.cuh"
@@ -13,17 +15,21 @@ constexpr int kWarps = 8;
 constexpr int kAtOnce = 8;  // rows in flight a thread
 constexpr int kAddWarps = 32;
 
-/// One block a tile of columns and part of the rows.
+/// One block a tile of columns and part of the rows. `largest`: raised to the largest magnitude, an f32 as bits; or
+/// null.
 template <class T, int V>
-__global__ void __launch_bounds__(kWarps* kWarp, 4) partial_kernel(float* partial, const __grid_constant__ Rows x) {
+__global__ void __launch_bounds__(kWarps* kWarp, 4)
+    partial_kernel(float* partial, const __grid_constant__ Rows x, uint32_t* largest) {
   constexpr int kCols = kWarp * V;
   __shared__ float sums[kWarps][kCols];
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int64_t part = blockIdx.y, col = int64_t{blockIdx.x} * kCols + lane * V;
   const int64_t end = part_begin(x.count, gridDim.y, part + 1);
   float sum[V] = {};
+  uint32_t halves = 0;
   if (col < x.cols) {
     const auto add = [&](const Pack<T, V>& raw) {
+      if constexpr (std::is_same_v<T, Bf16>) halves = larger_halves(halves, raw);
       float v[V];
       unpack(raw, v);
 #pragma unroll
@@ -45,6 +51,8 @@ __global__ void __launch_bounds__(kWarps* kWarp, 4) partial_kernel(float* partia
 #pragma unroll
   for (int i = 0; i < V; ++i) sums[warp][lane * V + i] = sum[i];
   __syncthreads();
+  if constexpr (std::is_same_v<T, Bf16>)
+    if (largest != nullptr) leave_largest(largest, halves);
   for (int c = static_cast<int>(threadIdx.x); c < kCols; c += kWarps * kWarp) {
     const int64_t to = int64_t{blockIdx.x} * kCols + c;
     if (to >= x.cols) break;
@@ -80,20 +88,24 @@ __global__ void __launch_bounds__(kAddWarps* kWarp) add_rows_kernel(const __grid
 }
 
 template <class T, int V>
-void launch(const Ctx& ctx, const Tensor& partial, const Rows& x) {
+void launch(const Ctx& ctx, const Tensor& partial, const Rows& x, uint32_t* largest = nullptr) {
   const dim3 grid(narrow<unsigned>(ceil_div(x.cols, kWarp * V)), narrow<unsigned>(partial.size(0)));
-  partial_kernel<T, V><<<grid, kWarps * kWarp, 0, stream_of(ctx)>>>(partial.f32(), x);
+  partial_kernel<T, V><<<grid, kWarps * kWarp, 0, stream_of(ctx)>>>(partial.f32(), x, largest);
 }
 
 }  // namespace
 
-void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x) {
+void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x, const Tensor& largest) {
+  if (largest.defined()) clear_largest(ctx, largest);
   if (x.numel() == 0) return;
   const Rows rows(x);
-  if (packs_fit(rows, x.dtype == DType::f32 ? 4 : 8))
-    with_type(x.dtype, [&]<class T>(Type<T>) { launch<T, kWidth<T>>(ctx, partial, rows); });
-  else
+  if (packs_fit(rows, x.dtype == DType::f32 ? 4 : 8)) {
+    uint32_t* raised = largest.defined() ? largest.as<uint32_t>() : nullptr;
+    with_type(x.dtype, [&]<class T>(Type<T>) { launch<T, kWidth<T>>(ctx, partial, rows, raised); });
+  } else {
     launch<Any, 1>(ctx, partial, rows);
+    if (largest.defined()) find_largest(ctx, largest, x);
+  }
   check_launch("sum_rows");
   add_rows(ctx, {{out, partial}});
 }

@@ -17,7 +17,7 @@ inline int64_t sum_rows_blocks(int64_t rows, int64_t cols) {
                              std::max<int64_t>(1, 528 / std::max<int64_t>(1, ceil_div(cols, 256))));
 }
 
-void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x);
+void sum_rows(Ctx& ctx, const Tensor& out, const Tensor& partial, const Tensor& x, const Tensor& largest = {});
 
 struct RowsToAdd {
   Tensor out, partial;
