@@ -15,31 +15,26 @@ constexpr uint64_t kSamplingSite = name_hash("sampling");
 constexpr size_t kFirstSorted = 64;
 constexpr double kMaxPenalty = 100;
 
-/// Orders floats as integers; both zeros alike.
-int32_t key_of(float x) {
-  const auto bits = std::bit_cast<int32_t>(x + 0.0F);
-  return bits < 0 ? bits ^ INT32_MAX : bits;
-}
-
-/// Index of the first of the largest. NumericError where one is NaN or Inf. Block by block and in integers: then the
-/// compiler finds vectors for it.
+/// Index of the first of the largest. NumericError where one is NaN or Inf. Lane by lane: then the compiler finds
+/// vectors for it.
 size_t first_largest(std::span<const float> values) {
-  constexpr size_t kBlock = 1024;
-  int32_t best = INT32_MIN, magnitude = 0;
-  size_t block = 0;
-  for (size_t begin = 0; begin < values.size(); begin += kBlock) {
-    int32_t top = INT32_MIN;
-    for (const float x : values.subspan(begin, std::min(kBlock, values.size() - begin))) {
-      magnitude = std::max(magnitude, std::bit_cast<int32_t>(x) & INT32_MAX);
-      top = std::max(top, key_of(x));
+  constexpr size_t kLanes = 64;
+  float top[kLanes], off[kLanes] = {};  // off: NaN where a value is NaN or Inf
+  std::fill_n(top, kLanes, -HUGE_VALF);
+  const auto take = [&](size_t begin, size_t count) {
+    for (size_t lane = 0; lane < count; ++lane) {
+      const float x = values[begin + lane];
+      top[lane] = x > top[lane] ? x : top[lane];
+      off[lane] += x - x;
     }
-    if (top > best) block = begin;
-    best = std::max(best, top);
-  }
-  if (magnitude >= std::bit_cast<int32_t>(HUGE_VALF))
+  };
+  const size_t whole = values.size() / kLanes * kLanes;
+  for (size_t begin = 0; begin < whole; begin += kLanes) take(begin, kLanes);
+  take(whole, values.size() - whole);
+  if (std::accumulate(off, off + kLanes, 0.0F) != 0)
     throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
-  while (key_of(values[block]) != best) ++block;
-  return block;
+  const float largest = *std::max_element(top, top + kLanes);
+  return static_cast<size_t>(std::find(values.begin(), values.end(), largest) - values.begin());
 }
 }  // namespace
 

@@ -116,6 +116,19 @@ TEST(Sampler, GreedyTakesTheLargestAndTheFirstOfEqualOnes) {
   EXPECT_EQ(draw(penalised, {-1, -1.5, -3, -3, -3}, {0}), 1);
 }
 
+TEST(Sampler, GreedyFindsTheFirstOfTheLargestAndWhatIsBrokenWhereverTheyAre) {
+  for (const size_t size : {1, 63, 64, 65, 200}) {
+    Sampler greedy({.temperature = 0}, static_cast<int64_t>(size));
+    for (size_t at = 0; at < size; ++at) {
+      std::vector<float> logits(size, -3);
+      for (size_t i = at; i < size; i += 1 + size / 3) logits[i] = i == at ? -0.0F : 0.0F;
+      EXPECT_EQ(draw(greedy, logits, {}), static_cast<int32_t>(at)) << size;
+      logits[at] = std::nanf("");
+      EXPECT_THROW(draw(greedy, logits, {}), NumericError) << size << ", " << at;
+    }
+  }
+}
+
 TEST(Sampler, TopKKeepsTheSmallerIdsOfEqualOnes) {
   Sampler sampler({.top_k = 2}, 5);
   for (int sequence = 0; sequence < 200; ++sequence) EXPECT_LT(draw(sampler, {1, 1, 1, 1, 1}, {}, sequence), 2);
