@@ -55,6 +55,7 @@ std::string words_of(const EngineConfig& config, const EngineConfig& asked) {
     if (differs) words += cat(words.empty() ? "" : " ", key, "=", value);
   };
   add(p.param_dtype != was.param_dtype, "precision.param_dtype", "bfloat16");
+  add(p.tf32 != was.tf32, "precision.tf32", "false");
   add(p.master != was.master, "precision.master", kMasterNames[static_cast<size_t>(p.master)]);
   add(p.grad_dtype != was.grad_dtype, "precision.grad_dtype", "bfloat16");
   const Moments moments = config.optimizer.moments;

@@ -85,6 +85,11 @@ TEST_F(MemoryCheck, AdvisesBfloat16InPlaceOfFloat32ThenNoMasterAndHalfTheGradien
   EXPECT_EQ(advice(smallest()),
             "precision.param_dtype=bfloat16 precision.master=none precision.grad_dtype=bfloat16" + small);
   EXPECT_EQ(advice(smallest() - 1), "");
+  config_.precision.tf32 = true;  // which bfloat16 is refused with
+  EXPECT_EQ(advice(smallest()),
+            "precision.param_dtype=bfloat16 precision.tf32=false precision.master=none precision.grad_dtype=bfloat16" +
+                small);
+  config_.precision.tf32 = false;
   config_.precision.param_dtype = DType::f16;  // has neither
   EXPECT_EQ(advice(smallest()), "");
 }
