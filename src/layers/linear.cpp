@@ -127,10 +127,12 @@ Measured Linear::measured_weight(Ctx& ctx) const {
 
 /// Whole rows of dy, whose sum is added to the bias's gradient where that is left to us.
 Measured Linear::rows_of(Ctx& ctx, const Measured& dy) const {
-  const bool sums = sums_bias_ && bias_gradient().defined();
-  const bool looks = sums && float8_ && !dy.largest.defined();  // as it reads all of dy
-  const Measured seen = looks ? to_measure(*ctx.temp, dy.values, true) : dy;
-  if (sums) sum_rows(ctx, bias_->grad, dy.values, looks ? seen.largest : Tensor());
+  Measured seen = dy;
+  if (sums_bias_ && bias_gradient().defined()) {
+    const Measured looked = to_measure(*ctx.temp, dy.values, float8_ && !dy.largest.defined());
+    sum_rows(ctx, bias_->grad, dy.values, looked.largest);  // reads all of dy, so it looks along
+    if (looked.largest.defined()) seen = looked;
+  }
   return kind_ == LinearKind::row ? whole(ctx, seen) : seen;
 }
 
