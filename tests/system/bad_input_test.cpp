@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
+#include "base/strings.h"
 #include "data/indexed.h"
 #include "device/cuda.h"
 #include "system/tiny_run.h"
@@ -85,7 +87,9 @@ TEST_F(BadInput, AGpuThatIsNotThereIsNamedWithTheReason) {
 
 TEST_F(BadInput, ADriverThatIsTooOldIsNamedAsSuch) {
 #ifdef TRIREME_OLD_DRIVER
-  const std::vector<std::string> environment = {"LD_LIBRARY_PATH=" TRIREME_OLD_DRIVER};
+  const char* libraries = std::getenv("LD_LIBRARY_PATH");
+  const std::vector<std::string> environment = {
+      cat("LD_LIBRARY_PATH=" TRIREME_OLD_DRIVER, libraries == nullptr ? "" : cat(":", libraries))};
   Child child({"train", recipe_, "device=cuda"}, {.environment = environment});
   const int code = child.wait();
   expect_failure({code, child.out(), child.err()}, 2,

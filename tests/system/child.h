@@ -7,8 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -17,7 +20,7 @@
 namespace trireme::testing {
 
 struct ChildOptions {
-  std::vector<std::string> environment = {};  // NAME=VALUE, beside the test's own
+  std::vector<std::string> environment = {};  // NAME=VALUE, before the test's own of that name
   uint64_t file_size_limit = 0;               // bytes a file may have: a full disk; 0: no limit
 };
 
@@ -29,7 +32,12 @@ class Child {
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     for (const std::string& entry : options.environment) environment.push_back(const_cast<char*>(entry.c_str()));
-    for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      const std::string_view name(*entry, strcspn(*entry, "=") + 1);
+      if (std::none_of(options.environment.begin(), options.environment.end(),
+                       [&](const std::string& mine) { return mine.starts_with(name); }))
+        environment.push_back(*entry);
+    }
     environment.push_back(nullptr);
     pid_ = fork();
     if (pid_ != 0) return;
