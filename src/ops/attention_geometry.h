@@ -26,14 +26,23 @@ inline Range visible_keys(const Segment& s, const AttentionArgs& args, int64_t i
   return visible_keys(s, args.causal, args.window, i);
 }
 
-/// Query-key pairs of one head that take part.
+/// clamp(0, 0, most) + clamp(1, 0, most) + ... + clamp(end - 1, 0, most).
+constexpr int64_t sum_of_clamped(int64_t end, int64_t most) {
+  const int64_t rising = std::clamp<int64_t>(end, 0, most);
+  return rising * (rising - 1) / 2 + std::max<int64_t>(end - most, 0) * most;
+}
+
+/// Query-key pairs of one head that take part: the sum of the lengths of visible_keys().
 inline int64_t visible_pairs(const AttentionArgs& args) {
   int64_t pairs = 0;
-  for (const Segment& s : args.segments)
-    for (int64_t i = 0; i < s.q_len; ++i) {
-      const Range keys = visible_keys(s, args, i);
-      pairs += keys.end - keys.begin;
-    }
+  const auto before = [](const Segment& s, int64_t first) {  // clamp(first + i, 0, k_len) of all queries i
+    return sum_of_clamped(first + s.q_len, s.k_len) - sum_of_clamped(first, s.k_len);
+  };
+  for (const Segment& s : args.segments) {
+    const int64_t own = int64_t{s.q_pos} - s.k_pos + 1;  // keys up to the first query's own position
+    pairs += args.causal || args.window > 0 ? before(s, own) : int64_t{s.q_len} * s.k_len;
+    if (args.window > 0) pairs -= before(s, own - args.window);
+  }
   return pairs;
 }
 

@@ -1,5 +1,6 @@
 #include "ops/attention.h"
 
+#include "ops/attention_geometry.h"
 #include "ops/op_test.h"
 #include "support/allocations.h"
 #include "support/tolerance.h"
@@ -353,6 +354,25 @@ TEST(Attention, ForwardScratchDoesNotDependOnTheLength) {
   small.forward(a.ctx());
   large.forward(b.ctx());
   EXPECT_EQ(a.temp().peak(), b.temp().peak());
+}
+
+TEST(Attention, CountsThePairsThatItsQueriesSee) {
+  for (const int32_t q_len : {0, 1, 5})
+    for (const int32_t k_len : {0, 1, 3, 9})
+      for (const int32_t q_pos : {0, 2, 11})
+        for (const int32_t k_pos : {0, 4, 30})
+          for (const int64_t window : {0, 1, 3, 20})
+            for (const bool causal : {false, true}) {
+              const std::vector<Segment> segments = {{0, q_len, 0, k_len, q_pos, k_pos}, {9, 2, 0, 4, 1, 0}};
+              const AttentionArgs args{.segments = segments, .causal = causal, .window = window, .sample_ids = {}};
+              int64_t pairs = 0;
+              for (const Segment& s : segments)
+                for (int64_t i = 0; i < s.q_len; ++i) {
+                  const Range keys = visible_keys(s, args, i);
+                  pairs += keys.end - keys.begin;
+                }
+              EXPECT_EQ(visible_pairs(args), pairs) << q_len << " at " << q_pos << ", " << k_len << " at " << k_pos;
+            }
 }
 
 TEST(Attention, RefusesSegmentsOutsideTheTensors) {
