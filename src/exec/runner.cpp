@@ -328,19 +328,30 @@ Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, co
   std::optional<GradStore> grads;
   if (options.micro_batches > 0)
     plan.gradient_bytes = grads.emplace(table, layout, kMeta, groups, types.product_gradients).bytes();
-  Runner runner(model, params, grads ? &*grads : nullptr, groups, options, pool, nullptr);
-  if (grads) {
-    const std::vector<Batch> batches(static_cast<size_t>(options.micro_batches), batch);
-    RunnerOptions plain = options;
-    plain.recompute = {};
-    Runner without_recompute(model, params, &*grads, groups, plain, pool, nullptr);
-    without_recompute.step(batches, 0);
-    plan.model_flops = without_recompute.count().matmul_flops;
-    runner.step(batches, 0);
-    plan.step = runner.count();
-  }
-  runner.evaluate(batch);
-  plan.arenas = runner.peaks();
+  const auto run = [&](int micro_batches, const RecomputeSplit& recompute) {
+    RunnerOptions o = options;
+    o.micro_batches = micro_batches;
+    o.recompute = recompute;
+    Runner runner(model, params, grads ? &*grads : nullptr, groups, o, pool, nullptr);
+    if (grads) runner.step(std::vector<Batch>(static_cast<size_t>(micro_batches), batch), 0);
+    const OpCount count = runner.count();
+    runner.evaluate(batch);
+    plan.arenas = runner.peaks();
+    return count;
+  };
+  // Where each rank has one stage, micro-batches behind those that fill the pipeline cost the same each and need no
+  // more room. (Where it has several, a slot may meet the largest of them late.)
+  const int all = options.micro_batches, few = options.chunks > 1 ? all : std::min(all, groups.pp->size() + 2);
+  const auto cost = [&](const RecomputeSplit& recompute) {
+    const OpCount without_last = few < all ? run(few - 1, recompute) : OpCount{};
+    OpCount count = run(few, recompute);
+    const double others = all - few;
+    count.flops += others * (count.flops - without_last.flops);
+    count.matmul_flops += others * (count.matmul_flops - without_last.matmul_flops);
+    return count;
+  };
+  if (grads) plan.model_flops = cost({}).matmul_flops;
+  plan.step_flops = cost(options.recompute).flops;  // the last one: its arenas are the plan's
   return plan;
 }
 

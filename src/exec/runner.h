@@ -141,7 +141,7 @@ struct StoreTypes {
 struct Plan {
   ArenaSizes arenas;
   int64_t parameter_bytes = 0, gradient_bytes = 0;
-  OpCount step;            // one step of this rank, recompute included
+  double step_flops = 0;   // of all ops of one step of this rank, recompute included
   double model_flops = 0;  // matrix products of one step without recompute
 };
 

@@ -127,7 +127,7 @@ MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const Engin
   if (c.copies_to_save && c.micro_batches > 0) plan.save_copy = planned_copy(model, layout, c, groups);
   if (c.device != kCpu) plan.batches += make_device_batches(c, groups, kMeta).bytes();
   plan.arenas = step.arenas;
-  plan.step = step.step;
+  plan.step_flops = step.step_flops;
   plan.model_flops = step.model_flops;
   plan.num_parameters = count_parameters(model.params);
   plan.recompute = c.recompute();
@@ -181,7 +181,7 @@ std::string MemoryPlan::str() const {
               ? row(arenas.keep.empty() ? "evaluation" : "recompute", arenas.rebuild, again)
               : "") +
          row("scratch", arenas.temp, "") + row("between units", arenas.carry, "") +
-         row("total", total(), cat(number(step.flops / 1e9, 4), " GFLOP a step"));
+         row("total", total(), cat(number(step_flops / 1e9, 4), " GFLOP a step"));
 }
 
 MemoryPlan Engine::plan(const EngineConfig& config, const Groups& groups, ThreadPool& pool) {

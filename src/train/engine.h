@@ -44,7 +44,7 @@ struct MemoryPlan {
   int64_t batches = 0;    // copies of a step's tokens: a context rank's own, those on a GPU
   int64_t save_copy = 0;  // of this rank's state that is being saved, on the host
   ArenaSizes arenas;
-  OpCount step;
+  double step_flops = 0;   // of all ops of one step of this rank, recompute included
   double model_flops = 0;  // matrix products of one step of this rank, without recompute
   int64_t num_parameters = 0;
   RecomputeSplit recompute;

@@ -204,14 +204,18 @@ TEST_P(CudaEngine, NamesTheFirstBadTensor) {
 
 TEST_P(CudaEngine, AModelThatDoesNotFitIsRefusedWithTheNumbers) {
   EngineConfig c = config(kGpu);
-  c.micro_batch_size = int64_t{1} << 22;
+  c.model = ModelConfig::from_json(model_preset(GetParam() ? "ti-100b" : "llama3-8b"));
+  c.micro_batch_size = 256;
+  c.sequence_length = 2048;
   SingleGroup single;
   ThreadPool pool(1);
   try {
     Engine engine(c, Groups::alone(single), pool);
     FAIL() << "nothing was thrown";
   } catch (const ConfigError& e) {
-    EXPECT_NE(std::string(e.what()).find("GiB"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find(" GiB free of "), std::string::npos) << e.what();
+    const char* advice = GetParam() ? "use a smaller model" : "What fits and costs least: ";
+    EXPECT_NE(std::string(e.what()).find(advice), std::string::npos) << e.what();
   }
 }
 
