@@ -121,8 +121,8 @@ void Runner::step(std::span<const Batch> batches, int64_t step) {
 /// On one GPU by itself, and where nobody looks between the ops.
 bool Runner::can_repeat() const {
   const bool alone = groups_.pp->size() == 1 && groups_.tp->size() == 1 && groups_.dp_cp->size() == 1;
-  return ctx_.cuda != nullptr && alone && !grads_->sharded() && repeats_ && !poison_ && !ctx_.check_finite &&
-         !cuda_is_profiled(*ctx_.cuda);
+  return ctx_.cuda != nullptr && !ctx_.planning() && alone && !grads_->sharded() && repeats_ && !poison_ &&
+         !ctx_.check_finite && !cuda_is_profiled(*ctx_.cuda);
 }
 
 /// By itself where its kernels have still to be chosen, or where it is another one than was noted twice already.

@@ -40,7 +40,7 @@ struct RunnerOptions {
   int chunks = 1;           // stages of each pipeline rank
   uint64_t seed = 0;
   Device device = kCpu;         // where it runs, or would run
-  CudaContext* cuda = nullptr;  // of a GPU
+  CudaContext* cuda = nullptr;  // of a GPU; in a plan: what takes long to build is built for it
   bool deterministic = false;   // as Ctx has it
 };
 

@@ -47,6 +47,9 @@ double pair_flops(const Tensor& q, const AttentionArgs& args, double products) {
   return 2.0 * products * static_cast<double>(visible_pairs(args)) * static_cast<double>(q.size(1) * q.size(2));
 }
 
+/// A plan for the GPU at hand: its kernels run nothing, but build what calls of these shapes will need.
+bool builds_ahead(const Ctx& ctx) { return ctx.planning() && ctx.cuda != nullptr; }
+
 int64_t threads(const Ctx& ctx) { return ctx.pool == nullptr ? 1 : ctx.pool->size(); }
 
 /// The same by ops that are there anyway.
@@ -98,7 +101,8 @@ void attention_forward(Ctx& ctx, Tensor o, Tensor lse, const Tensor& q, const Te
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
   const Tensor scratch = on_gpu ? ctx.temp->take(DType::u8, {cuda::attention_forward_scratch(q, args)})
                                 : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_forward_floats(q, k)});
-  if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 2), .bytes = bytes_of(o, lse, q, k, v), .matmul = true})) return;
+  const OpCost cost{.flops = pair_flops(q, args, 2), .bytes = bytes_of(o, lse, q, k, v), .matmul = true};
+  if (!begin_op(ctx, op, cost) && !builds_ahead(ctx)) return;
   if (on_gpu)
     cuda::attention_forward(ctx, o, lse, q, k, v, args, scratch);
   else
@@ -121,8 +125,9 @@ void attention_backward(Ctx& ctx, Tensor dq, Tensor dk, Tensor dv, const Tensor&
              : ctx.temp->take(DType::f32, {threads(ctx), cpu::attention_backward_floats(q, k)});
   const Tensor delta = ctx.temp->take(DType::f32, lse.shape);
   const Tensor dq_sum = on_gpu || dq.dtype == DType::f32 ? dq : ctx.temp->take(DType::f32, q.shape);
-  const double bytes = bytes_of(dq, dk, dv, d_o, q, k, v, o, lse);
-  if (!begin_op(ctx, op, {.flops = pair_flops(q, args, 5), .bytes = bytes, .matmul = true})) return;
+  const OpCost cost{
+      .flops = pair_flops(q, args, 5), .bytes = bytes_of(dq, dk, dv, d_o, q, k, v, o, lse), .matmul = true};
+  if (!begin_op(ctx, op, cost) && !builds_ahead(ctx)) return;
   const AttentionGradients gradients{dq, dk, dv, dq_sum, delta, d_o, q, k, v, o, lse};
   if (on_gpu)
     cuda::attention_backward(ctx, gradients, args, scratch);

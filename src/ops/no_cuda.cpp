@@ -4,6 +4,7 @@
 #include "ops/cuda/activation.h"
 #include "ops/cuda/attention.h"
 #include "ops/cuda/basic.h"
+#include "ops/cuda/cudnn_attention.h"
 #include "ops/cuda/decode_attention.h"
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/float8.h"
@@ -31,6 +32,8 @@ void attention_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, const 
   fail();
 }
 void attention_backward(Ctx&, const AttentionGradients&, const AttentionArgs&, const Tensor&) { fail(); }
+
+int64_t cudnn_attention_graphs(CudaContext&) { fail(); }
 
 void decode_attention(Ctx&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const KvView&,
                       const DecodeArgs&, const Tensor&) {

@@ -114,10 +114,10 @@ int64_t planned_copy(Model& model, const ModelLayout& layout, const EngineConfig
 }
 
 MemoryPlan make_memory_plan(Model& model, const ModelLayout& layout, const EngineConfig& c, const Groups& groups,
-                            ThreadPool& pool) {
+                            ThreadPool& pool, CudaContext* cuda = nullptr) {
   const Plan step = with_planned_batch(c, groups, [&](const Batch& batch) {
     const StoreTypes types{c.precision.param_dtype, c.precision.grad_dtype};
-    return make_plan(model, layout, groups, runner_options(c, groups, nullptr), types, pool, batch);
+    return make_plan(model, layout, groups, runner_options(c, groups, cuda), types, pool, batch);
   });
   MemoryPlan plan;
   plan.parameters = step.parameter_bytes;
@@ -202,7 +202,10 @@ Engine::Engine(const EngineConfig& config, const Groups& groups, ThreadPool& poo
   model_ = make_model(config_, groups, config_.device);
   layout_.emplace(make_layout(model_, config_, groups));
   plan_ = make_memory_plan(model_, *layout_, config_, groups, pool);
-  if (config_.device.kind == DeviceKind::cuda) require_gpu_memory(config_, groups, pool, plan_);
+  if (config_.device.kind == DeviceKind::cuda) {
+    require_gpu_memory(config_, groups, pool, plan_);
+    make_memory_plan(model_, *layout_, config_, groups, pool, cuda_.get());  // builds cuDNN's graphs, before any step
+  }
   params_.emplace(model_.params, *layout_, config_.precision.param_dtype, config_.device, *groups.dp_cp, groups.fetch);
   if (config_.micro_batches > 0) {
     grads_.emplace(model_.params, *layout_, config_.device, groups, config_.precision.grad_dtype);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "ops/cuda/cudnn_attention.h"
 #include "support/gather.h"
 #include "support/tiny_models.h"
 #include "train/engine.h"
@@ -161,6 +162,24 @@ TEST_P(CudaEngine, ADeterministicStepGivesTheSameBitsAHundredTimes) {
 }
 
 /// Micro-batches that come alike are repeated as graphs; poison keeps an engine from that.
+TEST_P(CudaEngine, BuildsItsAttentionBeforeTheFirstStep) {
+  for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+    EngineConfig c = cudnn_config();
+    c.memory.recompute = recompute;
+    SingleGroup single;
+    ThreadPool pool(2);
+    Engine engine(c, Groups::alone(single), pool);
+    engine.initialise();
+    const int64_t graphs = cuda::cudnn_attention_graphs(*engine.ctx().cuda);
+    if (graphs == 0) GTEST_SKIP() << "no cuDNN here";
+    const testing::TokenBatches data(c.model.vocab_size, kBatch, c.sequence_length, kMicroBatches);
+    engine.train(data.batches, 0, 1e-3);
+    engine.evaluate(data.batches[0]);
+    EXPECT_EQ(cuda::cudnn_attention_graphs(*engine.ctx().cuda), graphs);
+    EXPECT_EQ(graphs, 2);  // forward, backward
+  }
+}
+
 TEST_P(CudaEngine, ARepeatedMicroBatchIsNotTakenForAnotherAtTheSamePlace) {
   const EngineConfig c = cudnn_config();
   SingleGroup single;

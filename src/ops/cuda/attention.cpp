@@ -32,7 +32,7 @@ class Scratch {
     const int64_t begin = used_;
     used_ = round_up(used_ + shape.numel() * dtype_size(dtype), kAlignment);
     CHECK(used_ <= memory_.bytes(), "scratch of attention holds ", memory_.bytes(), " bytes, not ", used_);
-    return {memory_.as<char>() + begin, dtype, memory_.device, shape};
+    return {memory_.slice(0, begin, used_).data, dtype, memory_.device, shape};
   }
   Tensor rest() const { return memory_.slice(0, used_, memory_.bytes()); }
 
@@ -60,11 +60,12 @@ void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tenso
   Scratch scratch(memory);
   if (const EqualSequences s = for_cudnn(ctx, q, k, args); s.count > 0) {
     const Tensor stats = scratch.take(DType::f32, {s.count, q.size(1), s.length});
-    if (cudnn_attention_forward(ctx, o, stats, q, k, v, args, scratch.rest())) {
+    if (cudnn_attention_forward(ctx, o, stats, q, k, v, args, scratch.rest()) && !ctx.planning()) {
       cuda_profile_mark(*ctx.cuda, "attention_stats", 0, 0);
       return lse_from_stats(ctx, lse, stats);
     }
   }
+  if (ctx.planning()) return;
   attention_forward_kernel(ctx, o, lse, q, k, v, args, upload(ctx, args, scratch));
 }
 
@@ -72,9 +73,10 @@ void attention_backward(Ctx& ctx, const AttentionGradients& g, const AttentionAr
   Scratch scratch(memory);
   if (const EqualSequences s = for_cudnn(ctx, g.q, g.k, args); s.count > 0) {
     const Tensor stats = scratch.take(DType::f32, {s.count, g.q.size(1), s.length});
-    stats_from_lse(ctx, stats, g.lse);
+    if (!ctx.planning()) stats_from_lse(ctx, stats, g.lse);
     if (cudnn_attention_backward(ctx, g, stats, args, scratch.rest())) return;
   }
+  if (ctx.planning()) return;
   attention_backward_kernel(ctx, g, args, upload(ctx, args, scratch));
 }
 

@@ -50,6 +50,7 @@ inline int64_t attention_backward_scratch(const Tensor& q, const Tensor& k, cons
   return common + std::min(tiles * dq, std::max(dq, kMostDeterministicBytes)) + delta + shared;
 }
 
+/// On the meta device both only build what calls of these shapes ask of cuDNN, which takes tenths of a second.
 void attention_forward(Ctx& ctx, const Tensor& o, const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v,
                        const AttentionArgs& args, const Tensor& scratch);
 

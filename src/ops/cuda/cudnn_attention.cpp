@@ -168,7 +168,7 @@ bool cudnn_attention_forward(Ctx& ctx, const Tensor& o, const Tensor& stats, con
     b.stats_output(outputs[1], stats);
     finish(attention, state.handle, workspace.bytes(), what);
   }
-  if (!attention.supported) return false;
+  if (!attention.supported || ctx.planning()) return attention.supported;
   std::unordered_map<int64_t, void*> pointers{
       {kQ, q.data}, {kK, k.data}, {kV, v.data}, {kO, o.data}, {kStats, stats.data}};
   execute(state, attention, pointers, workspace, what);
@@ -197,7 +197,7 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
     b.output(outputs[2], kDv, g.dv);
     finish(attention, state.handle, workspace.bytes(), what);
   }
-  if (!attention.supported) return false;
+  if (!attention.supported || ctx.planning()) return attention.supported;
   if (sequences.length % 128 != 0 && cudnnGetVersion() < kReplaysHalfTiles)
     refuse_to_repeat(ctx, "cuDNN before 9.15.1 reads beyond keys that are no whole tiles when it is replayed");
   std::unordered_map<int64_t, void*> pointers{{kQ, g.q.data},   {kK, g.k.data},    {kV, g.v.data},
@@ -205,6 +205,10 @@ bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tenso
                                               {kDk, g.dk.data}, {kDv, g.dv.data},  {kStats, stats.data}};
   execute(state, attention, pointers, workspace, what);
   return true;
+}
+
+int64_t cudnn_attention_graphs(CudaContext& context) {
+  return static_cast<int64_t>(state_of(context).attentions.size());
 }
 
 }  // namespace trireme::cuda

@@ -7,10 +7,13 @@
 namespace trireme::cuda {
 
 /// False: cuDNN does not take this call, and nothing was done. `stats` (count, H, length) f32: the log-sum-exp in
-/// cuDNN's order. `workspace`: u8.
+/// cuDNN's order. `workspace`: u8. On the meta device only the graph is built, which later calls use.
 bool cudnn_attention_forward(Ctx& ctx, const Tensor& o, const Tensor& stats, const Tensor& q, const Tensor& k,
                              const Tensor& v, const AttentionArgs& args, const Tensor& workspace);
 bool cudnn_attention_backward(Ctx& ctx, const AttentionGradients& g, const Tensor& stats, const AttentionArgs& args,
                               const Tensor& workspace);
+
+/// Graphs built so far, those that cuDNN refused counted too.
+int64_t cudnn_attention_graphs(CudaContext& context);
 
 }  // namespace trireme::cuda

@@ -10,5 +10,6 @@ bool cudnn_attention_forward(Ctx&, const Tensor&, const Tensor&, const Tensor&, 
 bool cudnn_attention_backward(Ctx&, const AttentionGradients&, const Tensor&, const AttentionArgs&, const Tensor&) {
   return false;
 }
+int64_t cudnn_attention_graphs(CudaContext&) { return 0; }
 
 }  // namespace trireme::cuda
