@@ -44,6 +44,7 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
                           const Groups& groups, ThreadPool& pool) {
   EngineConfig config;
   config.model = model.config;
+  config.precision.param_dtype = kept_type(model.folder, device);
   config.micro_batch_size = data.micro_batch_size;
   config.sequence_length = data.sequence_length;
   config.micro_batches = 0;

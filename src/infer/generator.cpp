@@ -43,15 +43,6 @@ class StopFilter {
   bool found_ = false;
 };
 
-/// What the weights of `folder` are kept in: float32 on the CPU; on a GPU, where reading them is most of the work, as
-/// they are stored.
-DType kept_type(const std::string& folder, Device device) {
-  if (device == kCpu) return DType::f32;
-  const WeightFiles files(folder);
-  const DType stored = files.at(files.names().at(0)).dtype;
-  return stored == DType::bf16 || stored == DType::f16 ? stored : DType::f32;
-}
-
 /// One prompt on its way.
 struct Sequence {
   size_t prompt;
@@ -148,6 +139,13 @@ class Answers {
 };
 
 }  // namespace
+
+DType kept_type(const std::string& folder, Device device) {
+  if (device == kCpu) return DType::f32;
+  const WeightFiles files(folder);
+  const DType stored = files.at(files.names().at(0)).dtype;
+  return stored == DType::bf16 || stored == DType::f16 ? stored : DType::f32;
+}
 
 LoadedModel load_model_folder(const std::string& folder) {
   LoadedModel model{folder, ModelConfig::from_json(read_json(folder + "/config.json")), Tokenizer::load(folder)};

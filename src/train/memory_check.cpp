@@ -34,6 +34,15 @@ std::string smaller_batch(EngineConfig c, const Groups& groups, ThreadPool& pool
   return cat("data.micro_batch_size=", c.micro_batch_size);
 }
 
+/// "--batch-size N" for the largest that fits an evaluation, by halves; empty where none does.
+std::string fewer_windows(EngineConfig c, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  while (c.micro_batch_size > 1) {
+    c.micro_batch_size /= 2;
+    if (fits(c, groups, pool, limit)) return cat("--batch-size ", c.micro_batch_size);
+  }
+  return "";
+}
+
 /// What makes activations small enough; empty where nothing does.
 std::string smaller_activations(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit) {
   EngineConfig cheap = config, block = config;
@@ -94,6 +103,7 @@ RecomputeSplit least_recompute(EngineConfig config, const Groups& groups, Thread
 }
 
 std::string cheapest_change(const EngineConfig& asked, const Groups& groups, ThreadPool& pool, int64_t limit) {
+  if (asked.micro_batches == 0) return fewer_windows(asked, groups, pool, limit);
   EngineConfig config = asked;
   if (config.memory.recompute == Recompute::automatic) config.memory.recompute = Recompute::block;  // it was tried
   EngineConfig smaller = config;

@@ -22,7 +22,7 @@ RecomputeSplit least_recompute(EngineConfig config, const Groups& groups, Thread
 /// The recipe words that cost least among those that bring the plan to at most `limit` bytes and leave the global batch
 /// as it is: a remainder for the master, which changes no number; recompute cheap, smaller micro-batches, recompute
 /// block, both; the same with smaller moments; in bfloat16, where it was float32; without a master; with gradients in
-/// bfloat16. Empty where none does.
+/// bfloat16. For an evaluation, `trireme eval`'s word for fewer windows at once. Empty where none does.
 std::string cheapest_change(const EngineConfig& config, const Groups& groups, ThreadPool& pool, int64_t limit);
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <tuple>
 
 #include "base/strings.h"
 #include "infer/model_folder.h"
@@ -94,6 +95,17 @@ class GeneratorTest : public ::testing::Test {
   testing::TempDir dir;
   ThreadPool pool{2};
 };
+
+TEST_F(GeneratorTest, WeightsStayAsTheyAreStoredOnAGpuOnly) {
+  for (const auto& [name, type, size] :
+       {std::tuple{"F32", DType::f32, 4}, {"BF16", DType::bf16, 2}, {"F16", DType::f16, 2}}) {
+    const std::string header = cat(R"({"w":{"dtype":")", name, R"(","shape":[1],"data_offsets":[0,)", size, "]}}");
+    write_file(dir.path("model.safetensors"), cat(static_cast<char>(header.size()), std::string(7, '\0'), header,
+                                                  std::string(static_cast<size_t>(size), '\0')));
+    EXPECT_EQ(kept_type(dir.path(), kCpu), DType::f32);
+    EXPECT_EQ(kept_type(dir.path(), {DeviceKind::cuda, 0}), type) << name;
+  }
+}
 
 TEST_F(GeneratorTest, SaysTheTokensAndTheirText) {
   const Heard heard = hear(scripted(bytes("hello, world")), {}, 12);

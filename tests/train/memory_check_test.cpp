@@ -94,6 +94,17 @@ TEST_F(MemoryCheck, AdvisesBfloat16InPlaceOfFloat32ThenNoMasterAndHalfTheGradien
   EXPECT_EQ(advice(smallest()), "");
 }
 
+TEST_F(MemoryCheck, AnEvaluationIsAdvisedFewerWindowsAtOnce) {
+  config_.micro_batches = 0;
+  config_.micro_batch_size = 12;
+  EngineConfig c = config_;
+  for (const int64_t windows : {6, 3, 1}) {
+    c.micro_batch_size = windows;
+    EXPECT_EQ(advice(Engine::plan(c, groups_, pool_).total()), cat("--batch-size ", windows));
+  }
+  EXPECT_EQ(advice(Engine::plan(c, groups_, pool_).total() - 1), "");
+}
+
 TEST_F(MemoryCheck, BlocksAreRunAgainWhereTheBatchCannotBeHalved) {
   config_.micro_batch_size = 7;
   EngineConfig block = config_;
