@@ -6,6 +6,7 @@
 #include "checkpoint/model_io.h"
 #include "layers/attention.h"
 #include "ops/basic.h"
+#include "ops/likeliest.h"
 
 namespace trireme {
 namespace {
@@ -27,13 +28,13 @@ Decoder::Decoder(const DecoderConfig& config, ThreadPool& pool, const Groups* gr
   host_inputs_ = make_inputs(kCpu);
   segments_.reserve(static_cast<size_t>(max_tokens_));
   for (const auto& unit : model_.units) unit->set_slots(1);
-  const int64_t logit_bytes = config.sequences * m.vocab_size * dtype_size(DType::f32);
-  logits_ = Buffer("logits", config.device, logit_bytes);
+  const int64_t bytes = config.sequences * (m.vocab_size * dtype_size(DType::f32) + dtype_size(DType::i32));
+  results_ = Buffer("logits", config.device, bytes);
   if (config.device != kCpu) {
-    host_logits_ = Buffer("logits on the host", kCpu, logit_bytes);
-    pinned_.emplace(host_logits_.data(), logit_bytes);
+    host_results_ = Buffer("logits on the host", kCpu, bytes);
+    pinned_.emplace(host_results_.data(), bytes);
     inputs_ = make_inputs(config.device);
-    step_graphs_.resize(static_cast<size_t>(config.sequences) + 1);
+    for (auto& graphs : step_graphs_) graphs.resize(static_cast<size_t>(config.sequences) + 1);
   }
   plan();
   params_.emplace(model_.params, *layout_, config.param_dtype, config.device, single_);
@@ -82,7 +83,9 @@ void Decoder::plan() {
     Batch all = batch(n, decodes);
     if (!all.cache_rows.defined()) all.kv = {};
     const int64_t rows = decodes ? n : 1;
-    run(ctx, planned, all, n - rows, Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}));
+    run(ctx, planned, all, n - rows,
+        {Tensor(nullptr, DType::f32, kMeta, {rows, config_.model.vocab_size}),
+         Tensor(nullptr, DType::i32, kMeta, {rows})});
   };
   for (int64_t n = 1; n <= max_tokens_; ++n) pass(n, false);
   for (int64_t n = 1; n <= config_.sequences; ++n) pass(n, true);
@@ -109,7 +112,14 @@ Batch Decoder::batch(int64_t n, bool decodes) {
   return b;
 }
 
-Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits) {
+/// Where a pass leaves what it says of `rows` sequences.
+Decoder::Result Decoder::result(int64_t rows, bool chooses) const {
+  const Tensor logits = results_.view(DType::f32, {rows, config_.model.vocab_size});
+  const int64_t ids = config_.sequences * config_.model.vocab_size * dtype_size(DType::f32);
+  return {logits, chooses ? results_.view(DType::i32, {rows}, ids) : Tensor()};
+}
+
+void Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, const Result& result) {
   ctx.pool = &pool_;
   ctx.backend = config_.device.kind;
   if (!ctx.planning()) {
@@ -125,13 +135,15 @@ Tensor Decoder::run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_l
     const int64_t n = batch.num_tokens();
     in.residual = in.residual.slice(0, first_logit_row, n);
     if (in.delta.defined()) in.delta = in.delta.slice(0, first_logit_row, n);
-    model_.head->logits(ctx, logits, in);
+    model_.head->logits(ctx, result.logits, in);
   } else {
     if (in.delta.defined()) add(ctx, in.residual, in.residual, in.delta);
     pp.send(in.residual, pp.rank() + 1);
   }
-  pp.broadcast(logits, pp.size() - 1);
-  return logits;
+  pp.broadcast(result.logits, pp.size() - 1);
+  if (!result.ids.defined()) return;
+  const int64_t choices = config_.choices > 0 ? config_.choices : config_.model.vocab_size;
+  likeliest(ctx, result.ids, result.logits.slice(1, 0, choices));
 }
 
 /// The units of this stage, over what the stage before sends. The result lies in arenas.stream.
@@ -173,48 +185,54 @@ void Decoder::append(int64_t row, int s, std::span<const int32_t> tokens, std::v
 
 Tensor Decoder::prefill(int s, std::span<const int32_t> tokens) {
   CHECK(!tokens.empty(), "no tokens");
-  const Tensor logits = logits_.view(DType::f32, {1, config_.model.vocab_size});
+  const Result last = result(1, false);
   while (!tokens.empty()) {
     const int64_t n = std::min<int64_t>(max_tokens_, static_cast<int64_t>(tokens.size()));
     segments_.clear();
     append(0, s, tokens.first(static_cast<size_t>(n)), segments_);
-    run({}, arenas_, batch(n, false), n - 1, logits);
+    run({}, arenas_, batch(n, false), n - 1, last);
     tokens = tokens.subspan(static_cast<size_t>(n));
   }
-  return to_host(logits);
+  return to_host(last.logits);
 }
 
-Tensor Decoder::to_host(const Tensor& logits) {
-  if (logits.device == kCpu) return logits;
-  const Tensor here = host_logits_.view(logits.dtype, logits.shape);
-  copy_memory(kCpu, here.data, logits.device, logits.data, logits.bytes());
+Tensor Decoder::to_host(const Tensor& result) {
+  if (result.device == kCpu) return result;
+  const Tensor here = host_results_.view(result.dtype, result.shape);
+  copy_memory(kCpu, here.data, result.device, result.data, result.bytes());
   return here;
 }
 
 Tensor Decoder::step(std::span<const int> sequences, std::span<const int32_t> tokens) {
+  const Result all = result(static_cast<int64_t>(tokens.size()), false);
+  run_step(sequences, tokens, all);
+  return to_host(all.logits);
+}
+
+std::span<const int32_t> Decoder::step_likeliest(std::span<const int> sequences, std::span<const int32_t> tokens) {
+  const Result all = result(static_cast<int64_t>(tokens.size()), true);
+  run_step(sequences, tokens, all);
+  return {to_host(all.ids).i32(), tokens.size()};
+}
+
+/// On one GPU by itself, a step is noted the second time (the first one tunes) and from then on asked for in one call.
+void Decoder::run_step(std::span<const int> sequences, std::span<const int32_t> tokens, const Result& result) {
   CHECK(!tokens.empty() && sequences.size() == tokens.size() && tokens.size() <= lengths_.size(), tokens.size(),
         " tokens");
   segments_.clear();
   for (size_t i = 0; i < tokens.size(); ++i)
     append(static_cast<int64_t>(i), sequences[i], tokens.subspan(i, 1), segments_);
-  const int64_t n = static_cast<int64_t>(tokens.size());
-  const Tensor logits = logits_.view(DType::f32, {n, config_.model.vocab_size});
-  run_step(n, logits);
-  return to_host(logits);
-}
-
-/// On one GPU by itself, a step is noted the second time (the first one tunes) and from then on asked for in one call.
-void Decoder::run_step(int64_t n, const Tensor& logits) {
-  const Batch pass = batch(n, true);
+  const Batch pass = batch(static_cast<int64_t>(tokens.size()), true);
   const bool alone = groups_.tp->size() == 1 && groups_.pp->size() == 1;
-  StepGraph* step =
-      cuda_ != nullptr && alone && !cuda_is_profiled(*cuda_) ? &step_graphs_[static_cast<size_t>(n)] : nullptr;
+  StepGraph* step = cuda_ != nullptr && alone && !cuda_is_profiled(*cuda_)
+                        ? &step_graphs_[result.ids.defined() ? 1 : 0][tokens.size()]
+                        : nullptr;
   if (step != nullptr && ++step->steps == 2)
-    step->graph = cuda_capture(*cuda_, [&] { run({}, arenas_, pass, 0, logits); });
+    step->graph = cuda_capture(*cuda_, [&] { run({}, arenas_, pass, 0, result); });
   if (step != nullptr && step->graph != nullptr)
     cuda_replay(*cuda_, *step->graph);
   else
-    run({}, arenas_, pass, 0, logits);
+    run({}, arenas_, pass, 0, result);
 }
 
 }  // namespace trireme

@@ -21,6 +21,7 @@ struct DecoderConfig {
   DType param_dtype = DType::f32;
   int sequences = 1;     // side by side
   int64_t capacity = 0;  // tokens of each, prompt included
+  int64_t choices = 0;   // tokens that step_likeliest() chooses from: the first ones; 0: all
   Device device = kCpu;
   CudaOptions gpu = {};
 };
@@ -41,6 +42,8 @@ class Decoder {
   Tensor prefill(int s, std::span<const int32_t> tokens);
   /// Appends tokens[i] to sequence sequences[i]. Returns logits (n, V), valid until the next call.
   Tensor step(std::span<const int> sequences, std::span<const int32_t> tokens);
+  /// The same, but returns each sequence's likeliest token (ops/likeliest.h), which is found where the model runs.
+  std::span<const int32_t> step_likeliest(std::span<const int> sequences, std::span<const int32_t> tokens);
   /// Forgets sequence `s`.
   void reset(int s) { lengths_[static_cast<size_t>(s)] = 0; }
 
@@ -65,12 +68,16 @@ class Decoder {
   };
   void plan();
   void make_cache();
-  Tensor run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, Tensor logits);
+  struct Result {
+    Tensor logits, ids;  // (rows, V) f32; (rows) i32: the likeliest, where asked for
+  };
+  Result result(int64_t rows, bool chooses) const;
+  void run(Ctx ctx, Arenas& arenas, const Batch& batch, int64_t first_logit_row, const Result& result);
   Stream run_units(Ctx& ctx, Arenas& arenas, const Batch& batch);
   Inputs make_inputs(Device device) const;
   Batch batch(int64_t n, bool decodes);
-  void run_step(int64_t n, const Tensor& logits);
-  Tensor to_host(const Tensor& logits);
+  void run_step(std::span<const int> sequences, std::span<const int32_t> tokens, const Result& result);
+  Tensor to_host(const Tensor& result);
   void append(int64_t row, int s, std::span<const int32_t> tokens, std::vector<Segment>& segments);
 
   DecoderConfig config_;
@@ -89,9 +96,9 @@ class Decoder {
   Inputs host_inputs_, inputs_;  // inputs_: copies on a GPU
   std::vector<Segment> segments_;
   Arenas arenas_;
-  Buffer logits_, host_logits_;
-  std::optional<PinnedMemory> pinned_;  // host_logits_
-  std::vector<StepGraph> step_graphs_;  // by sequences
+  Buffer results_, host_results_;          // logits, then ids
+  std::optional<PinnedMemory> pinned_;     // host_results_
+  std::vector<StepGraph> step_graphs_[2];  // by whether the likeliest is asked for; by sequences
 };
 
 }  // namespace trireme

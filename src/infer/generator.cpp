@@ -72,7 +72,7 @@ class Answers {
       const int slot = static_cast<int>(i);
       decoder_.reset(slot);
       stats_.prompt_tokens += static_cast<int64_t>(group[i].history.size());
-      accept(group[i], decoder_.prefill(slot, group[i].history).f32());
+      accept(group[i], choice(group[i], decoder_.prefill(slot, group[i].history).f32()));
     }
     stats_.prefill_seconds += now_seconds() - begin;
     begin = now_seconds();
@@ -92,16 +92,25 @@ class Answers {
       tokens_.push_back(group[i].history.back());
     }
     if (slots_.empty()) return false;
+    const auto sequence = [&](size_t k) -> Sequence& { return group[static_cast<size_t>(slots_[k])]; };
+    if (options_.sampling.greedy()) {
+      const std::span<const int32_t> ids = decoder_.step_likeliest(slots_, tokens_);
+      for (size_t k = 0; k < ids.size(); ++k) accept(sequence(k), checked_choice(ids[k]));
+      return true;
+    }
     const Tensor logits = decoder_.step(slots_, tokens_);
     for (size_t k = 0; k < slots_.size(); ++k)
-      accept(group[static_cast<size_t>(slots_[k])], logits.f32() + static_cast<int64_t>(k) * logits.size(1));
+      accept(sequence(k), choice(sequence(k), logits.f32() + static_cast<int64_t>(k) * logits.size(1)));
     return true;
   }
 
-  void accept(Sequence& s, float* logits) {
-    // Rows beyond the tokenizer's vocabulary are padding of the matrix, not tokens.
+  /// Rows beyond the tokenizer's vocabulary are padding of the matrix, not tokens.
+  int32_t choice(const Sequence& s, float* logits) {
     const auto vocab = static_cast<size_t>(model_.tokenizer.vocab_size());
-    const int32_t id = sampler_.next({logits, vocab}, s.history, static_cast<int64_t>(s.prompt));
+    return sampler_.next({logits, vocab}, s.history, static_cast<int64_t>(s.prompt));
+  }
+
+  void accept(Sequence& s, int32_t id) {
     ++stats_.new_tokens;
     const bool eos = id == model_.config.eos_token_id || id == model_.tokenizer.eos_id();
     if (eos && !options_.ignore_eos) return finish(s, "eos");
@@ -207,6 +216,7 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
                    .param_dtype = kept_type(model_.folder, device_),
                    .sequences = static_cast<int>(width),
                    .capacity = capacity,
+                   .choices = model_.tokenizer.vocab_size(),
                    .device = device_,
                    .gpu = gpu_},
                   pool_, groups_);

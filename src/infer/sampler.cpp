@@ -8,35 +8,20 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "ops/likeliest.h"
 
 namespace trireme {
 namespace {
 constexpr uint64_t kSamplingSite = name_hash("sampling");
 constexpr size_t kFirstSorted = 64;
 constexpr double kMaxPenalty = 100;
-
-/// Index of the first of the largest. NumericError where one is NaN or Inf. Lane by lane: then the compiler finds
-/// vectors for it.
-size_t first_largest(std::span<const float> values) {
-  constexpr size_t kLanes = 64;
-  float top[kLanes], off[kLanes] = {};  // off: NaN where a value is NaN or Inf
-  std::fill_n(top, kLanes, -HUGE_VALF);
-  const auto take = [&](size_t begin, size_t count) {
-    for (size_t lane = 0; lane < count; ++lane) {
-      const float x = values[begin + lane];
-      top[lane] = x > top[lane] ? x : top[lane];
-      off[lane] += x - x;
-    }
-  };
-  const size_t whole = values.size() / kLanes * kLanes;
-  for (size_t begin = 0; begin < whole; begin += kLanes) take(begin, kLanes);
-  take(whole, values.size() - whole);
-  if (std::accumulate(off, off + kLanes, 0.0F) != 0)
-    throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
-  const float largest = *std::max_element(top, top + kLanes);
-  return static_cast<size_t>(std::find(values.begin(), values.end(), largest) - values.begin());
-}
 }  // namespace
+
+int32_t checked_choice(int32_t likeliest) {
+  if (likeliest < 0)
+    throw NumericError("the model's logits hold a NaN or Inf; its weights are damaged or it diverged in training");
+  return likeliest;
+}
 
 void SamplingParams::validate() const {
   if (!(temperature >= 0)) throw ConfigError(cat("temperature is ", temperature, ", expected 0 (greedy) or more"));
@@ -87,13 +72,13 @@ size_t Sampler::nucleus(size_t kept, double& total, const Likelier& likelier) {
 }
 
 int32_t Sampler::next(std::span<float> logits, std::span<const int32_t> history, int64_t sequence) {
-  size_t likeliest = first_largest(logits);
+  int32_t likeliest = checked_choice(likeliest_of(logits));
   if (params_.repetition_penalty != 1) {
     penalise(logits, history);
-    likeliest = first_largest(logits);
+    likeliest = checked_choice(likeliest_of(logits));
   }
-  if (params_.temperature == 0) return static_cast<int32_t>(likeliest);
-  const double largest = logits[likeliest];
+  if (params_.temperature == 0) return likeliest;
+  const double largest = logits[static_cast<size_t>(likeliest)];
 
   const auto likelier = [&](int32_t a, int32_t b) {
     const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];

@@ -18,7 +18,12 @@ struct SamplingParams {
 
   /// ConfigError for a value outside its range.
   void validate() const;
+  /// Whether the choice is the likeliest token, whatever came before.
+  bool greedy() const { return temperature == 0 && repetition_penalty == 1; }
 };
+
+/// The token of ops/likeliest.h; NumericError where it found a NaN or Inf.
+int32_t checked_choice(int32_t likeliest);
 
 class Sampler {
  public:

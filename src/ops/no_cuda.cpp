@@ -9,6 +9,7 @@
 #include "ops/cuda/embedding.h"
 #include "ops/cuda/float8.h"
 #include "ops/cuda/fused_product.h"
+#include "ops/cuda/likeliest.h"
 #include "ops/cuda/linear_cross_entropy.h"
 #include "ops/cuda/loss.h"
 #include "ops/cuda/matmul.h"
@@ -39,6 +40,8 @@ void decode_attention(Ctx&, const Tensor&, const Tensor&, const Tensor&, const T
                       const DecodeArgs&, const Tensor&) {
   fail();
 }
+
+void likeliest(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void fill(Ctx&, const Tensor&, float) { fail(); }
 void copy(Ctx&, const Tensor&, const Tensor&) { fail(); }

@@ -112,6 +112,32 @@ TEST_P(Decoding, FortyGreedyTokensEqualThoseWithoutACache) {
   }
 }
 
+TEST_P(Decoding, TheLikeliestTokensAreThoseOfTheLogits) {
+  Subject s(GetParam().model, {GetParam().device, 0});
+  const int64_t choices = s.config.vocab_size - 7;
+  for (const int n : {1, 3}) {
+    Decoder plain({.model = s.config, .sequences = n, .capacity = 40, .device = s.device}, s.pool);
+    Decoder choosing({.model = s.config, .sequences = n, .capacity = 40, .choices = choices, .device = s.device},
+                     s.pool);
+    std::vector<int> slots;
+    std::vector<int32_t> tokens;
+    for (Decoder* decoder : {&plain, &choosing}) {
+      decoder->load(WeightFiles(s.folder));
+      slots.clear(), tokens.clear();
+      for (int i = 0; i < n; ++i) {
+        slots.push_back(i);
+        tokens.push_back(best(decoder->prefill(i, s.prompt(4 + i, static_cast<uint64_t>(i))).f32(), choices));
+      }
+    }
+    for (int step = 0; step < 12; ++step) {
+      const Tensor logits = plain.step(slots, tokens);
+      const std::span<const int32_t> ids = choosing.step_likeliest(slots, tokens);
+      for (int i = 0; i < n; ++i) tokens[static_cast<size_t>(i)] = best(logits.f32() + i * logits.size(1), choices);
+      ASSERT_TRUE(std::equal(ids.begin(), ids.end(), tokens.begin(), tokens.end())) << "step " << step;
+    }
+  }
+}
+
 TEST_P(Decoding, APromptLongerThanAPassEqualsThatWithoutACache) {
   Subject s(GetParam().model, {GetParam().device, 0});
   for (const int64_t length : {255, 256, 257, 600}) {
