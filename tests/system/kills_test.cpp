@@ -154,13 +154,17 @@ class RunOfRanks {
   std::string terminate_at(const Moment& moment, int64_t pass, int rank) const {
     Child child(command(), {.environment = {cat("TRIREME_FAILPOINT=", moment.failpoint, ":stop:", pass, "@", rank)}});
     const pid_t stopped = wait_until_stopped(child);
-    if (stopped == 0) return "this moment does not come";
-    child.kill(SIGTERM);
-    kill(stopped, SIGCONT);
+    if (stopped == 0 && !layout_.background) return "this moment does not come";
+    if (stopped != 0) {
+      child.kill(SIGTERM);
+      kill(stopped, SIGCONT);
+    }
     const int code = child.wait();
-    if (code != 3) return cat("exit code ", code, ": ", child.err());
     const std::vector<CheckpointFolder> found = list_checkpoints(folder_);
     const size_t steps = testing::metrics_rows(folder_).size();
+    // A busy background leaves saves out: the moment may come in the last one, where no step is left, or not at all.
+    const bool over = layout_.background && code == 0 && static_cast<int64_t>(steps) == testing::kTinySteps;
+    if (code != 3 && !over) return cat("exit code ", code, ": ", child.err());
     if (found.empty() || found[0].step != static_cast<int64_t>(steps)) return cat("no checkpoint of step ", steps);
     return all_gone(recipe_) ? "" : "processes are left";
   }
