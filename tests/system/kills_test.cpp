@@ -160,11 +160,12 @@ class RunOfRanks {
       kill(stopped, SIGCONT);
     }
     const int code = child.wait();
+    // A busy background leaves saves out: the moment may come in the last one, where no step is left, or not at all.
+    const bool over = code == 0 && layout_.background;
+    if (code != 3 && !over) return cat("exit code ", code, ": ", child.err());
     const std::vector<CheckpointFolder> found = list_checkpoints(folder_);
     const size_t steps = testing::metrics_rows(folder_).size();
-    // A busy background leaves saves out: the moment may come in the last one, where no step is left, or not at all.
-    const bool over = layout_.background && code == 0 && static_cast<int64_t>(steps) == testing::kTinySteps;
-    if (code != 3 && !over) return cat("exit code ", code, ": ", child.err());
+    if (over && static_cast<int64_t>(steps) != testing::kTinySteps) return cat("ended after ", steps, " steps");
     if (found.empty() || found[0].step != static_cast<int64_t>(steps)) return cat("no checkpoint of step ", steps);
     return all_gone(recipe_) ? "" : "processes are left";
   }
