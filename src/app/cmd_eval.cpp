@@ -53,7 +53,13 @@ EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens
   Engine engine(config, groups, pool);
   const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });
-  return evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0, *groups.dp);
+  const EvalResult result = evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0, *groups.dp);
+  if (!std::isfinite(result.loss))
+    throw NumericError(cat(model.folder, ": the loss is not finite; the weights are damaged or diverged in training",
+                           config.precision.param_dtype == DType::f16
+                               ? ", or float16 is too narrow for them: --device cpu computes in float32"
+                               : ""));
+  return result;
 }
 
 struct Request {

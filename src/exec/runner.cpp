@@ -328,30 +328,31 @@ Plan make_plan(Model& model, const ModelLayout& layout, const Groups& groups, co
   std::optional<GradStore> grads;
   if (options.micro_batches > 0)
     plan.gradient_bytes = grads.emplace(table, layout, kMeta, groups, types.product_gradients).bytes();
-  const auto run = [&](int micro_batches, const RecomputeSplit& recompute) {
+  const auto run = [&](int micro_batches, const RecomputeSplit& recompute, ArenaSizes* arenas) {
     RunnerOptions o = options;
     o.micro_batches = micro_batches;
     o.recompute = recompute;
     Runner runner(model, params, grads ? &*grads : nullptr, groups, o, pool, nullptr);
     if (grads) runner.step(std::vector<Batch>(static_cast<size_t>(micro_batches), batch), 0);
     const OpCount count = runner.count();
+    if (arenas == nullptr) return count;
     runner.evaluate(batch);
-    plan.arenas = runner.peaks();
+    *arenas = runner.peaks();
     return count;
   };
   // Where each rank has one stage, micro-batches behind those that fill the pipeline cost the same each and need no
   // more room. (Where it has several, a slot may meet the largest of them late.)
   const int all = options.micro_batches, few = options.chunks > 1 ? all : std::min(all, groups.pp->size() + 2);
-  const auto cost = [&](const RecomputeSplit& recompute) {
-    const OpCount without_last = few < all ? run(few - 1, recompute) : OpCount{};
-    OpCount count = run(few, recompute);
+  const auto cost = [&](const RecomputeSplit& recompute, ArenaSizes* arenas) {
+    const OpCount without_last = few < all ? run(few - 1, recompute, nullptr) : OpCount{};
+    OpCount count = run(few, recompute, arenas);
     const double others = all - few;
     count.flops += others * (count.flops - without_last.flops);
     count.matmul_flops += others * (count.matmul_flops - without_last.matmul_flops);
     return count;
   };
-  if (grads) plan.model_flops = cost({}).matmul_flops;
-  plan.step_flops = cost(options.recompute).flops;  // the last one: its arenas are the plan's
+  if (grads) plan.model_flops = cost({}, nullptr).matmul_flops;
+  plan.step_flops = cost(options.recompute, &plan.arenas).flops;
   return plan;
 }
 

@@ -152,7 +152,8 @@ class Answers {
 DType kept_type(const std::string& folder, Device device) {
   if (device == kCpu) return DType::f32;
   const WeightFiles files(folder);
-  const DType stored = files.at(files.names().at(0)).dtype;
+  const std::vector<std::string> names = files.names();
+  const DType stored = names.empty() ? DType::f32 : files.at(names[0]).dtype;
   return stored == DType::bf16 || stored == DType::f16 ? stored : DType::f32;
 }
 

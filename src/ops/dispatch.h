@@ -1,5 +1,5 @@
 // The one boundary where a backend is chosen. A dispatcher checks shapes and dtypes once, counts cost,
-// returns if planning, and calls the backend's kernel.
+// returns if planning (but see attention.cpp), and calls the backend's kernel.
 #pragma once
 
 #include "ops/check.h"

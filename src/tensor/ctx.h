@@ -21,7 +21,7 @@ class CudaContext;  // device/cuda.h
 struct Ctx {
   Device device = kCpu;
   DeviceKind backend = DeviceKind::cpu;  // whose kernels run; on meta, those the plan is for: their scratch differs
-  CudaContext* cuda = nullptr;           // set where backend is cuda and the device a real one
+  CudaContext* cuda = nullptr;           // of the GPU; on meta set where a plan builds for it what attention needs
   ThreadPool* pool = nullptr;            // null: one thread. Also set on meta, where only its size matters
   Arena* keep = nullptr;                 // what a unit saves for its backward
   Arena* temp = nullptr;                 // scratch of the enclosing call

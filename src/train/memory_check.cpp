@@ -144,12 +144,12 @@ void require_gpu_memory(const EngineConfig& config, const Groups& groups, Thread
   const CudaMemory memory = cuda_memory(device.index);
   if (plan.on_device() <= usable_gpu_memory(device)) return;
   const std::string change = cheapest_change(config, groups, pool, memory.free - kLibraries);
+  const char* none = config.micro_batches == 0 ? "Not even one window at a time fits: use a shorter --sequence-length"
+                                               : "No micro-batch, recompute or fewer bits make it fit: use a smaller "
+                                                 "model or shorter sequences";
   throw ConfigError(cat("this run needs ", gib(plan.on_device()), " and about 1 GiB for libraries; GPU ", device.index,
                         " (", cuda_device_name(device.index), ") has ", gib(memory.free), " free of ",
-                        gib(memory.total), ". ",
-                        change.empty() ? "No micro-batch, recompute or fewer bits make it fit: use a smaller "
-                                         "model or shorter sequences"
-                                       : cat("What fits and costs least: ", change),
+                        gib(memory.total), ". ", change.empty() ? none : cat("What fits and costs least: ", change),
                         "\n", plan.str()));
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 #include <tuple>
 
 #include "base/strings.h"
@@ -200,6 +201,19 @@ TEST_F(GeneratorTest, EachOfManyPromptsIsAnsweredAsAlone) {
   }
   EXPECT_EQ(stats.new_tokens, new_tokens);
   EXPECT_EQ(stats.prompt_tokens, 20 * 8 + 19 * 20 / 2);  // the first token included
+}
+
+TEST_F(GeneratorTest, APenaltyChangesWhatIsLikeliest) {
+  Generator generator = random();
+  const auto say = [&](double penalty) {
+    const GenerateOptions greedy{.sampling = {.temperature = 0, .repetition_penalty = penalty}, .max_new_tokens = 30};
+    return generator.generate({"prompt"}, greedy, {})[0].ids;
+  };
+  const std::vector<int32_t> plain = say(1), penalised = say(50);
+  EXPECT_NE(plain, penalised);
+  // Thirty different tokens, as one that came before counts for little.
+  EXPECT_EQ(std::set<int32_t>(penalised.begin(), penalised.end()).size(), penalised.size());
+  EXPECT_LT(std::set<int32_t>(plain.begin(), plain.end()).size(), plain.size());
 }
 
 TEST_F(GeneratorTest, TheSameSeedSaysTheSame) {

@@ -45,7 +45,7 @@ Doubles values_of(const Case& k) {
         break;
       case 2: at(r, k.v - 1) = 11; break;
       case 3: at(r, 77777) = NAN; break;
-      case 4: at(r, k.v / 2) = r % 2 == 0 ? kInf : -kInf; break;
+      case 4: at(r, k.v / 2) = k.n % 2 == 0 ? kInf : -kInf; break;
       default:
         for (int64_t c = 0; c < k.v; ++c) at(r, c) = -std::abs(at(r, c)) - 1;
     }

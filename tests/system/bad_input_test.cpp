@@ -103,6 +103,20 @@ TEST_F(BadInput, ADriverThatIsTooOldIsNamedAsSuch) {
 #endif
 }
 
+TEST_F(BadInput, ALossThatIsNoNumberIsAnErrorOfEval) {
+  ASSERT_EQ(train({"train.max_steps=1"}).code, 0);
+  const std::string folder = dir_.path("model"), checkpoint = list_checkpoints(run_).at(0).path;
+  std::filesystem::create_directory(folder);
+  for (const char* name : {"config.json", "model.safetensors", "vocab.json", "merges.txt"})
+    std::filesystem::copy_file(checkpoint + "/" + name, folder + "/" + name);
+  const std::vector<std::string> eval = {"eval", folder, "--data", run_ + "/data/tokens", "--sequence-length", "16"};
+  EXPECT_EQ(run(eval).code, 0) << run(eval).err;
+  std::string weights = read_file(folder + "/model.safetensors");
+  std::fill_n(weights.end() - 4, 4, '\xFF');
+  write_file(folder + "/model.safetensors", weights);
+  expect_failure(run(eval), 1, {folder, "the loss is not finite", "damaged"});
+}
+
 TEST_F(BadInput, AMisspeltKeyIsRefusedWithItsLineAndTheNearestKey) {
   expect_failure(run({"train", file("a.yaml", "model: gpt2-124m\noptimizer:\n  lrr: 1e-3\n")}), 2,
                  {dir_.path("a.yaml") + ":3", "optimizer.lrr", "optimizer.lr'"});
