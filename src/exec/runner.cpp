@@ -12,9 +12,6 @@ namespace {
 // Enough for the head's gradient to be read and written few times, few enough that the logits stay a small part.
 constexpr int64_t kGpuLogitRows = 16384;
 
-/// What a unit asked for `out` has written.
-Stream written(const Stream& out) { return out.summed ? Stream{out.delta, {}} : out; }
-
 }  // namespace
 
 StageRange StageRange::of(int num_units, int stages, int stage) {
@@ -197,7 +194,7 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot, bool
     marks_[static_cast<size_t>(slot)][i] = keep.mark();
     const bool embedding = u == 0, by_block = is_run_again(u);
     const Tensor x = !embedding && stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
-    Stream out{.summed = model_.units[i]->sums(ctx_)};
+    Stream out{.summed = model_.units[i]->sums(ctx_, batch)};
     // What nobody needs again lies in the carry buffers. The residual is saved by its block (none, cheap), and the
     // embedding's output, or a block's sum, is the next block's input.
     out.residual = by_block ? resized(residual_[u % 2], n) : keep.take(options_.activation_dtype, shape);
@@ -214,7 +211,7 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot, bool
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
     params_.release(u);
     rebuild_.release(rebuilt);
-    stream_ = written(out);
+    stream_ = out.written();
   }
 }
 
@@ -228,7 +225,7 @@ void Runner::rebuild(const Batch& batch, int slot, int unit) {
   const Tensor& x = inputs_[static_cast<size_t>(slot)][static_cast<size_t>(unit)];
   ctx_.keep = &rebuild_;
   Unit& again = *model_.units[static_cast<size_t>(unit)];
-  again.forward(ctx_, batch, slot, {x, {}}, {}, {rebuild_.take(x.dtype, x.shape), {}, again.sums(ctx_)});
+  again.forward(ctx_, batch, slot, {x, {}}, {}, {rebuild_.take(x.dtype, x.shape), {}, again.sums(ctx_, batch)});
 }
 
 /// `first`: as in forward.
@@ -286,13 +283,14 @@ void Runner::evaluate(const StageRange& stage, const Batch& batch) {
     const ArenaScope scope(keep);
     const Tensor x = stream_.delta.defined() ? keep.take(options_.activation_dtype, shape) : Tensor();
     Unit& unit = *model_.units[static_cast<size_t>(u)];
-    const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n), unit.sums(ctx_)};
+    const Stream out{resized(residual_[u % 2], n), u == 0 ? Tensor() : resized(delta_[u % 2], n),
+                     unit.sums(ctx_, batch)};
     params_.acquire(u);
     prefetch_behind(stage, u);
     if (!ctx_.planning()) failpoint("runner.evaluate");
     unit.forward(ctx_, batch, schedule_.slots, stream_, x, out);
     params_.release(u);
-    stream_ = written(out);
+    stream_ = out.written();
   }
   if (!stage.is_last) {
     groups_.pp->send(outgoing(stream_), (rank + 1) % ranks);

@@ -160,9 +160,11 @@ Stream Decoder::run_units(Ctx& ctx, Arenas& arenas, const Batch& batch) {
   for (int u = stage_.first; u < stage_.last; ++u) {
     const ArenaScope saved(arenas.keep);
     const Stream& here = u % 2 == 0 ? ping : pong;
-    const Stream out{here.residual, u == 0 ? Tensor() : here.delta};
-    model_.units[static_cast<size_t>(u)]->forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
-    in = out;
+    Unit& unit = *model_.units[static_cast<size_t>(u)];
+    const bool summed = batch.cache_rows.defined() && unit.sums(ctx, batch);
+    const Stream out{here.residual, u == 0 ? Tensor() : here.delta, summed};
+    unit.forward(ctx, batch, 0, in, in.delta.defined() ? x : Tensor(), out);
+    in = out.written();
   }
   return in;
 }

@@ -97,10 +97,10 @@ SelfAttention::Heads SelfAttention::rotated(const Saved& saved) const {
 }
 
 void SelfAttention::forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& batch, Saved& saved,
-                            const Tensor* residual) const {
+                            const BesideLinear& beside) const {
   const int64_t n = groups_.whole_rows(x.values.size(0)), d = config_.head_dim;
   saved.qkv = ctx.keep->take(x.values.dtype, {n, qkv_.local_out()});
-  qkv_.forward(ctx, saved.qkv, x, config_.keeps_inputs ? &saved.qkv_input : nullptr);
+  qkv_.forward(ctx, saved.qkv, x, config_.keeps_inputs ? &saved.qkv_input : nullptr, {.norm = beside.norm});
   saved.qk = {};
   if (q_norm_) {
     saved.qk = ctx.keep->take(x.values.dtype, {n, (rank_.q + rank_.kv) * d});
@@ -118,7 +118,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& 
                       .rope_table = config_.rope_table,
                       .positions = batch.positions,
                       .cache_rows = batch.cache_rows});
-    return out_.forward(ctx, y, saved.out, nullptr, nullptr, nullptr, residual);
+    return out_.forward(ctx, y, saved.out, nullptr, {.residual = beside.residual});
   }
   if (config_.rope_table.defined())
     rope(ctx, turned(saved.qk.defined() ? saved.qk : saved.qkv), batch.positions, config_.rope_table);
@@ -140,7 +140,7 @@ void SelfAttention::forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& 
     context_attention_forward(ctx, *groups_.cp(), out, saved.lse, heads.q, heads.k, heads.v, args, batch.context);
   else
     attention_forward(ctx, out, saved.lse, heads.q, heads.k, heads.v, args);
-  out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr, nullptr, nullptr, residual);
+  out_.forward(ctx, y, saved.out, config_.keeps_inputs ? &saved.out_input : nullptr, {.residual = beside.residual});
 }
 
 void SelfAttention::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Batch& batch,

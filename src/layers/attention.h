@@ -51,9 +51,9 @@ class SelfAttention {
   Tensor out_bias_gradient() const { return out_.bias_gradient(); }
 
   /// y (N, C), written, from x (N, C), own rows. With batch.kv the new keys and values join the cache and queries see
-  /// all of it. `residual`: added to y, as Linear does it.
+  /// all of it. Of `beside` the norm goes with the first product, the residual with the last.
   void forward(Ctx& ctx, Tensor y, const Measured& x, const Batch& batch, Saved& saved,
-               const Tensor* residual = nullptr) const;
+               const BesideLinear& beside = {}) const;
   /// dx (N, C), written. x: as in forward; not read where config.keeps_inputs.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Batch& batch, const Saved& saved) const;
 

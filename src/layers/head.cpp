@@ -76,15 +76,16 @@ void Head::chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, c
   matmul(ctx, dx, logits, weight_.value);
 }
 
-void Head::logits(Ctx& ctx, Tensor out, const Tensor& x) const {
+void Head::logits(Ctx& ctx, Tensor out, const Tensor& x, const NormArgs* norm) const {
   if (groups_.tp().size() == 1) {
-    matmul(ctx, out, x, weight_.value, {.transpose_b = true});
+    matmul(ctx, out, x, weight_.value, {.transpose_b = true, .norm = norm});
     return;
   }
   // Each rank's columns by themselves, rank after rank; parts may differ by one column.
   const int64_t v = config_.vocab, col_begin = weight_.local_boxes[0].row;
   fill_memory(out.device, out.data, 0, out.bytes());
-  matmul(ctx, out.slice(1, col_begin, col_begin + weight_.local_shape[0]), x, weight_.value, {.transpose_b = true});
+  matmul(ctx, out.slice(1, col_begin, col_begin + weight_.local_shape[0]), x, weight_.value,
+         {.transpose_b = true, .norm = norm});
   CHECK(out.size(1) == v && out.contiguous(), out.str());
   groups_.tp().all_reduce(out, ReduceOp::sum);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "layers/groups.h"
+#include "ops/norm.h"
 #include "params/spec.h"
 
 namespace trireme {
@@ -24,8 +25,8 @@ class Head {
   /// added to.
   void loss(Ctx& ctx, Tensor sum, Tensor dx, const Tensor& x, const Batch& batch) const;
 
-  /// logits (M, V), f32, of the rows of x (M, C), on every rank.
-  void logits(Ctx& ctx, Tensor out, const Tensor& x) const;
+  /// logits (M, V), f32, of the rows of x (M, C), or of their norm, on every rank.
+  void logits(Ctx& ctx, Tensor out, const Tensor& x, const NormArgs* norm = nullptr) const;
 
  private:
   void chunk_loss(Ctx& ctx, const Tensor& sum, Tensor dx, const Tensor& x, const Batch& batch, int64_t begin) const;

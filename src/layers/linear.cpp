@@ -68,17 +68,19 @@ Linear::Linear(const ParamBuilder& params, const std::string& name, const Linear
   bias_ = &params.add(spec);
 }
 
-void Linear::forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved, const Tensor* before_gelu,
-                     const Tensor* swiglu, const Tensor* residual) const {
-  CHECK(residual == nullptr || (groups_.tp().size() == 1 && bias_ == nullptr), weight_.spec.name, " adds no residual");
-  CHECK(!float8_ || (residual == nullptr && before_gelu == nullptr && swiglu == nullptr), weight_.spec.name,
-        ": nothing comes beside a product of 8-bit floats");
+void Linear::forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved, const BesideLinear& beside) const {
+  const auto& [before_gelu, swiglu, residual, norm] = beside;
+  CHECK((residual == nullptr && norm == nullptr) || groups_.tp().size() == 1, weight_.spec.name,
+        " of several ranks takes no residual and no norm along");
+  CHECK(!float8_ || (residual == nullptr && norm == nullptr && before_gelu == nullptr && swiglu == nullptr),
+        weight_.spec.name, ": nothing comes beside a product of 8-bit floats");
   const ArenaScope scope(*ctx.temp);
   const bool row = kind_ == LinearKind::row, first = groups_.tp().rank() == 0;
   const bool adds_bias = bias_ != nullptr && (!row || first || failpoint("linear.bias_of_all_ranks"));
   const Tensor part = row ? groups_.partial(ctx, y) : y;
   MatmulOptions options{.transpose_b = true,
                         .bias = adds_bias ? &bias_->value : nullptr,
+                        .norm = norm,
                         .residual = residual,
                         .before_gelu = before_gelu,
                         .swiglu = swiglu};

@@ -5,6 +5,7 @@
 #include "base/thread_pool.h"
 #include "layers/groups.h"
 #include "ops/float8.h"
+#include "ops/norm.h"
 #include "params/spec.h"
 
 namespace trireme {
@@ -33,6 +34,14 @@ struct BeforeActivation {
   const Tensor* swiglu = nullptr;  // this becomes its own gradient, and dx is scratch
 };
 
+/// What comes along with the product of forward(); nothing with float8.
+struct BesideLinear {
+  const Tensor* before_gelu = nullptr;  // column kind: y is GELU of what it would have been, which goes here
+  const Tensor* swiglu = nullptr;       // column kind: SwiGLU of y goes here
+  const Tensor* residual = nullptr;     // (N, local_out), added to y; a rank alone
+  const NormArgs* norm = nullptr;       // column kind: of x; a rank alone
+};
+
 class Linear {
  public:
   /// Declares `<name>.weight` (out, in) and `<name>.bias` (out).
@@ -48,12 +57,8 @@ class Linear {
   using Saved = Float8;
 
   /// y (N, local_out), written, from x (N, local_in): of a column layer's x and a row layer's y, N are the own rows.
-  /// With `before_gelu` (column kind) y is the GELU of what it would have been, which goes there.
-  /// With `swiglu` (column kind) the SwiGLU of y goes there. To y `residual` (N, local_out) is added where it is not
-  /// null (a rank alone, without bias). None of the three with float8. `saved`, where not null, is filled from
-  /// ctx.keep.
-  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved = nullptr, const Tensor* before_gelu = nullptr,
-               const Tensor* swiglu = nullptr, const Tensor* residual = nullptr) const;
+  /// `saved`, where not null, is filled from ctx.keep.
+  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved* saved = nullptr, const BesideLinear& beside = {}) const;
   /// dx (N, local_in), written; may be undefined. Adds to the gradients of weight and, with sums_bias, bias. x is not
   /// read where `saved` holds it. `before`: not with float8.
   void backward(Ctx& ctx, Tensor dx, const Measured& dy, const Measured& x, const Saved& saved = {},

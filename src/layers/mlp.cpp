@@ -40,7 +40,7 @@ void Mlp::activate(Ctx& ctx, const Measured& act, const Tensor& up) const {
     gelu_forward(ctx, act, up);
 }
 
-void Mlp::forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const Tensor* residual) const {
+void Mlp::forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const BesideLinear& beside) const {
   const DType dtype = x.values.dtype;
   const int64_t n = groups_.whole_rows(x.values.size(0));
   saved.up = ctx.keep->take(dtype, {n, up_.local_out()});
@@ -54,13 +54,13 @@ void Mlp::forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const Ten
     up_.forward(ctx, saved.up, x, up_input);
     activate(ctx, input, saved.up);
   } else if (config_.kind == MlpKind::swiglu) {
-    up_.forward(ctx, saved.up, x, up_input, nullptr, &act);
+    up_.forward(ctx, saved.up, x, up_input, {.swiglu = &act, .norm = beside.norm});
   } else {
-    up_.forward(ctx, act, x, up_input, &saved.up);
+    up_.forward(ctx, act, x, up_input, {.before_gelu = &saved.up, .norm = beside.norm});
   }
   saved.act = keeps_act ? act : Tensor();
   saved.down_input = {};
-  if (y.defined()) down_.forward(ctx, y, input, codes ? &saved.down_input : nullptr, nullptr, nullptr, residual);
+  if (y.defined()) down_.forward(ctx, y, input, codes ? &saved.down_input : nullptr, {.residual = beside.residual});
 }
 
 void Mlp::backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Saved& saved) const {

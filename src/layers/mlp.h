@@ -31,9 +31,9 @@ class Mlp {
 
   Tensor out_bias_gradient() const { return down_.bias_gradient(); }
 
-  /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed. `residual`: added
-  /// to y, as Linear does it.
-  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const Tensor* residual = nullptr) const;
+  /// y (N, C), written, from x (N, C), own rows. y undefined: only what backward needs is computed. Of `beside`
+  /// the norm goes with the first product, the residual with the last.
+  void forward(Ctx& ctx, Tensor y, const Measured& x, Saved& saved, const BesideLinear& beside = {}) const;
   /// dx (N, C), written. x: as in forward; not read where config.keeps_input.
   void backward(Ctx& ctx, Tensor dx, const Tensor& dy, const Measured& x, const Saved& saved) const;
 

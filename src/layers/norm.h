@@ -22,6 +22,8 @@ class Norm {
 
   /// x = residual + delta, y = norm(x); see ops/norm.h. Statistics come from ctx.keep.
   void forward(Ctx& ctx, const Measured& y, Tensor x, const Tensor& residual, const Tensor& delta, Saved& saved) const;
+  /// As a product takes it along (ops/matmul.h): norm(x) without delta, and nothing saved.
+  NormArgs args() const { return {weight_.value, bias_ != nullptr ? bias_->value : Tensor(), eps_}; }
   /// y again from x, with the bits of forward: for cheap recompute.
   void recompute(Ctx& ctx, const Measured& y, const Tensor& x) const;
   /// dx: added if `accumulate`, else written (may alias dy). `sums`: of dx's rows, see ops/norm.h.

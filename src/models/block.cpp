@@ -1,6 +1,7 @@
 #include "models/block.h"
 
 #include "ops/basic.h"
+#include "ops/matmul.h"
 
 namespace trireme {
 namespace {
@@ -24,14 +25,31 @@ Block::Block(const ParamBuilder& params, const BlockConfig& config, const LayerG
       mlp_(params.scoped("mlp"), in_block(config.mlp, config.dropout), groups) {}
 
 /// On a GPU by the products that end both branches, where nothing comes between product and sum.
-bool Block::sums(const Ctx& ctx) const {
+bool Block::sums(const Ctx& ctx, const Batch& batch) const {
+  if (batch.cache_rows.defined()) return steps(ctx, batch);
   const bool bare = config_.dropout == 0 && !config_.float8 && !config_.attention.out_bias && !config_.mlp.bias;
   return ctx.backend == DeviceKind::cuda && bare && groups_.tp().size() == 1;
 }
 
-void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
+/// Whether a new token takes five ops: products that take norms and residuals along, and attention.
+bool Block::steps(const Ctx& ctx, const Batch& batch) const {
+  return batch.cache_rows.defined() && takes_norms_along(ctx, batch.num_tokens()) && !config_.float8 &&
+         groups_.tp().size() == 1;
+}
+
+/// The same, rounded where forward() rounds, for a stream that is summed. Nothing is kept for a backward.
+void Block::step(Ctx& ctx, const Batch& batch, Saved& s, const Stream& in, const Stream& out) const {
+  CHECK(!in.delta.defined(), "a step's stream is summed from the beginning");
   const ArenaScope scope(*ctx.temp);
+  const NormArgs norm1 = norm1_.args(), norm2 = norm2_.args();
+  attention_.forward(ctx, out.residual, in.residual, batch, s.attention, {.residual = &in.residual, .norm = &norm1});
+  mlp_.forward(ctx, out.delta, out.residual, s.mlp, {.residual = &out.residual, .norm = &norm2});
+}
+
+void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) {
   Saved& s = saved_[static_cast<size_t>(slot)];
+  if (out.summed && steps(ctx, batch)) return step(ctx, batch, s, in, out);
+  const ArenaScope scope(*ctx.temp);
   const bool saves_norms = !config_.recompute_norms && !config_.float8;
   Arena& norms = saves_norms ? *ctx.keep : *ctx.temp;
 
@@ -40,7 +58,8 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
   norm1_.forward(ctx, y1, x, in.residual, in.delta, s.norm1);
   s.mid = out.residual;
   const Tensor branch = out.summed ? Tensor() : ctx.temp->take(s.x.dtype, s.x.shape);
-  attention_.forward(ctx, out.summed ? s.mid : branch, y1, batch, s.attention, out.summed ? &s.x : nullptr);
+  attention_.forward(ctx, out.summed ? s.mid : branch, y1, batch, s.attention,
+                     {.residual = out.summed ? &s.x : nullptr});
   if (config_.dropout > 0)
     dropout(ctx, branch, branch, config_.dropout, config_.attention_site, groups_.own_rows(batch));
 
@@ -49,7 +68,7 @@ void Block::forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Te
     norm2_.forward(ctx, y2, {}, s.mid, {}, s.norm2);
   else
     norm2_.forward(ctx, y2, s.mid, s.x, branch, s.norm2);
-  mlp_.forward(ctx, out.delta, y2, s.mlp, out.summed ? &s.mid : nullptr);
+  mlp_.forward(ctx, out.delta, y2, s.mlp, {.residual = out.summed ? &s.mid : nullptr});
   if (config_.dropout > 0 && out.delta.defined())
     dropout(ctx, out.delta, out.delta, config_.dropout, config_.mlp_site, groups_.own_rows(batch));
 

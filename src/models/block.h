@@ -22,7 +22,7 @@ class Block final : public Unit {
  public:
   Block(const ParamBuilder& params, const BlockConfig& config, const LayerGroups& groups);
 
-  bool sums(const Ctx& ctx) const override;
+  bool sums(const Ctx& ctx, const Batch& batch) const override;
   void set_slots(int slots) override { saved_.resize(static_cast<size_t>(slots)); }
   void forward(Ctx& ctx, const Batch& batch, int slot, const Stream& in, Tensor x, const Stream& out) override;
   void backward(Ctx& ctx, const Batch& batch, int slot, Tensor g) override;
@@ -35,6 +35,8 @@ class Block final : public Unit {
     SelfAttention::Saved attention;
     Mlp::Saved mlp;
   };
+  bool steps(const Ctx& ctx, const Batch& batch) const;
+  void step(Ctx& ctx, const Batch& batch, Saved& s, const Stream& in, const Stream& out) const;
   Measured normed(Ctx& ctx, const Norm& norm, const Tensor& saved, const Tensor& x) const;
   Tensor branch_gradient(Ctx& ctx, const Batch& batch, const Tensor& g, uint64_t site) const;
 

@@ -46,6 +46,10 @@ class LmHeadUnit final : public HeadUnit {
   void logits(Ctx& ctx, Tensor out, const Stream& in) override {
     const ArenaScope keep(*ctx.keep);
     const ArenaScope temp(*ctx.temp);
+    if (!in.delta.defined()) {
+      const NormArgs norm = norm_.args();
+      return head_.logits(ctx, out, in.residual, &norm);
+    }
     Norm::Saved saved;
     Tensor x;
     head_.logits(ctx, out, normed(ctx, x, in, saved));

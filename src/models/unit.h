@@ -19,6 +19,9 @@ namespace trireme {
 struct Stream {
   Tensor residual, delta;
   bool summed = false;
+
+  /// What the next unit reads of a stream that has been written.
+  Stream written() const { return summed ? Stream{delta, {}} : *this; }
 };
 
 /// Embedding or block.
@@ -27,7 +30,7 @@ class Unit {
   virtual ~Unit() = default;
 
   /// Whether summing its stream costs the unit less than it costs the next one's norm: it may be asked to then.
-  virtual bool sums(const Ctx&) const { return false; }
+  virtual bool sums(const Ctx&, const Batch&) const { return false; }
 
   /// Prepares `slots` places for saved state: one for each micro-batch in flight.
   virtual void set_slots(int slots) = 0;

@@ -6,9 +6,11 @@
 #include "ops/cpu/blas.h"
 #include "ops/cpu/float8.h"
 #include "ops/cpu/matmul.h"
+#include "ops/cuda/few_rows.h"
 #include "ops/cuda/matmul.h"
 #include "ops/cuda/sum_rows.h"
 #include "ops/dispatch.h"
+#include "ops/norm.h"
 
 namespace trireme {
 
@@ -18,8 +20,7 @@ void check_beside(const char* op, const Tensor& c, const Tensor& side, const Mat
   const int count = (o.residual != nullptr) + (o.before_gelu != nullptr) + (o.times_gelu_of != nullptr) +
                     (o.swiglu != nullptr) + (o.before_swiglu != nullptr);
   CHECK(count == 1 && !o.accumulate, op, ": ", count, " things beside it", o.accumulate ? ", and accumulate" : "");
-  CHECK(o.bias == nullptr || (o.residual == nullptr && o.before_swiglu == nullptr), op,
-        ": a residual or SwiGLU's backward together with a bias");
+  CHECK(o.bias == nullptr || o.before_swiglu == nullptr, op, ": SwiGLU's backward together with a bias");
   CHECK(o.swiglu == nullptr || c.size(1) % 2 == 0, op, ": SwiGLU of ", c.size(1), " columns");
   const int64_t n = o.swiglu != nullptr ? c.size(1) / 2 : o.before_swiglu != nullptr ? 2 * c.size(1) : c.size(1);
   check_shape(op, "what is beside the product", side, {c.size(0), n});
@@ -47,7 +48,34 @@ void check_float8(const char* op, const Tensor& c, const Tensor& a, const Tensor
   check_vector(op, "b's scale", *options.b_scale, 1, DType::f32);
 }
 
+void check_norm(const char* op, const Tensor& a, const MatmulOptions& o) {
+  CHECK(!o.transpose_a && !is_float8(a.dtype), op, ": a norm of a ", a.str());
+  for (const Tensor* t : {&o.norm->weight, &o.norm->bias}) {
+    if (!t->defined() && t == &o.norm->bias) continue;
+    check_shape(op, "the norm's weight or bias", *t, {a.size(1)});
+    check_rows(op, "the norm's weight or bias", *t);
+  }
+}
+
+/// One after the other.
+void norm_then_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
+  const auto& [weight, bias, eps] = *options.norm;
+  const ArenaScope scope(*ctx.temp);
+  const Tensor y = ctx.temp->take(a.dtype, a.shape), rstd = ctx.temp->take(DType::f32, {a.size(0)});
+  if (bias.defined())
+    layer_norm_forward(ctx, y, {}, ctx.temp->take(DType::f32, {a.size(0)}), rstd, a, {}, weight, bias, eps);
+  else
+    rms_norm_forward(ctx, y, {}, rstd, a, {}, weight, eps);
+  MatmulOptions product = options;
+  product.norm = nullptr;
+  matmul(ctx, c, y, b, product);
+}
+
 }  // namespace
+
+bool takes_norms_along(const Ctx& ctx, int64_t rows) {
+  return ctx.backend == DeviceKind::cuda && !ctx.train && rows <= cuda::kNormedRows;
+}
 
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options) {
   const char* op = "matmul";
@@ -75,6 +103,12 @@ void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOp
     check_vector(op, "the bias's gradient", *options.bias_gradient, n, DType::f32);
   }
   const bool on_gpu = ctx.backend == DeviceKind::cuda;
+  if (options.norm != nullptr) {
+    check_norm(op, a, options);
+    // A plan takes scratch for both: it does not know how operands will lie.
+    const bool along = !ctx.planning() && takes_norms_along(ctx, m) && cuda::takes_few_rows(c, a, b, options);
+    if (!along) return norm_then_matmul(ctx, c, a, b, options);
+  }
   const MatmulOptions alone = product_alone(options);
   const Tensor& product = product_of(c, options);
   const ArenaScope scope(*ctx.temp);

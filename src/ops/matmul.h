@@ -7,6 +7,8 @@
 
 namespace trireme {
 
+struct NormArgs;  // ops/norm.h
+
 struct MatmulOptions {
   bool transpose_a = false;  // a is stored (K, M)
   bool transpose_b = false;  // b is stored (N, K)
@@ -18,11 +20,15 @@ struct MatmulOptions {
   // of 16, and c bf16 or f32; on a GPU sums for a bf16 c keep fewer bits on the way.
   const Tensor *a_scale = nullptr, *b_scale = nullptr;
 
+  // a's rows are normed first and rounded to a's type, the bits of the op by itself; not with transpose_a. No pass of
+  // its own where takes_norms_along().
+  const NormArgs* norm = nullptr;
+
   // What follows takes no second pass where the backend can: at most one of the five, c's dtype, contiguous rows; not
   // with accumulate.
 
-  // (M, N): added to c. A c of 16 bits is rounded before, as by two ops; a GPU may leave that out. Not with bias; does
-  // not overlap c.
+  // (M, N): added to c. A c of 16 bits is rounded before, as by two ops; a GPU may leave that out, not for up to four
+  // rows. Does not overlap c.
   const Tensor* residual = nullptr;
 
   // The bits with GELU may differ from those of two ops by a rounding.
@@ -43,6 +49,10 @@ struct MatmulOptions {
 /// c (M, N) = alpha * a (M, K) . b (K, N) [+ bias]. Rank 2, unit stride in the last dimension as stored,
 /// any row stride. c must not overlap a or b.
 void matmul(Ctx& ctx, Tensor c, const Tensor& a, const Tensor& b, const MatmulOptions& options = {});
+
+/// Whether products of so many rows take a norm along in their own pass: a single one on a GPU where nothing is
+/// trained, if it and the matrix lie in whole packs of 16 bytes.
+bool takes_norms_along(const Ctx& ctx, int64_t rows);
 
 /// From now on products of f32 on this GPU round their operands to TF32, 10 bits behind the leading one; sums stay f32.
 /// Of no effect before compute capability 8.0, and for null, a CPU.

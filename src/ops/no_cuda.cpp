@@ -7,6 +7,7 @@
 #include "ops/cuda/cudnn_attention.h"
 #include "ops/cuda/decode_attention.h"
 #include "ops/cuda/embedding.h"
+#include "ops/cuda/few_rows.h"
 #include "ops/cuda/float8.h"
 #include "ops/cuda/fused_product.h"
 #include "ops/cuda/likeliest.h"
@@ -73,6 +74,7 @@ void linear_cross_entropy(Ctx&, const LinearCrossEntropy&, const CrossEntropyPar
 void scale_rows(Ctx&, const Tensor&, const Tensor&, const Tensor&) { fail(); }
 
 void matmul(Ctx&, const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&, const Tensor&) { fail(); }
+bool takes_few_rows(const Tensor&, const Tensor&, const Tensor&, const MatmulOptions&) { return false; }
 bool has_fused(const CudaContext&) { return false; }
 void set_tf32(CudaContext&, bool) { fail(); }
 std::string blas_name() { fail(); }

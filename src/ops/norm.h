@@ -12,6 +12,12 @@
 
 namespace trireme {
 
+/// A norm as an attribute: of what else is computed of its output (ops/matmul.h). An undefined bias: RMSNorm.
+struct NormArgs {
+  Tensor weight, bias;
+  float eps = 0;
+};
+
 void rms_norm_forward(Ctx& ctx, const Measured& y, Tensor x, Tensor rstd, const Tensor& residual, const Tensor& delta,
                       const Tensor& weight, float eps);
 

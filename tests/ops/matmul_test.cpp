@@ -3,6 +3,7 @@
 #include "ops/activation.h"
 #include "ops/basic.h"
 #include "ops/cpu/blas.h"
+#include "ops/norm.h"
 #include "ops/op_test.h"
 #include "support/allocations.h"
 #include "support/tolerance.h"
@@ -129,14 +130,35 @@ TEST(Matmul, AResidualIsAddedToTheRoundedProduct) {
     for (const auto& [m, n, k] : {std::array<int64_t, 3>{3, 21, 35}, {70, 40, 64}}) {
       const Owned a(type, {m, k}, random_values(m * k, 1)), b(type, {n, k}, random_values(n * k, 2)),
           residual(type, {m, n}, random_values(m * n, 3), 2), c(type, {m, n}, 3), apart(type, {m, n}),
-          sum(type, {m, n});
+          sum(type, {m, n}), bias(type, {n}, random_values(n, 4));
       OpContext op;
-      matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .residual = &residual.t});
-      matmul(op.ctx(), apart.t, a.t, b.t, {.transpose_b = true});
-      add(op.ctx(), sum.t, residual.t, apart.t);
-      EXPECT_EQ(c.values(), sum.values()) << dtype_name(type);
-      EXPECT_TRUE(c.padding_intact());
+      for (const Tensor* adds : {static_cast<const Tensor*>(nullptr), &bias.t}) {
+        matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .bias = adds, .residual = &residual.t});
+        matmul(op.ctx(), apart.t, a.t, b.t, {.transpose_b = true, .bias = adds});
+        add(op.ctx(), sum.t, residual.t, apart.t);
+        EXPECT_EQ(c.values(), sum.values()) << dtype_name(type);
+        EXPECT_TRUE(c.padding_intact());
+      }
     }
+}
+
+TEST(Matmul, ANormInFrontIsThatOfTheOpByItself) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16})
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 21, 35}, {4, 40, 64}, {70, 40, 64}})
+      for (const bool layer : {false, true}) {
+        const Owned a(type, {m, k}, random_values(m * k, 1, 3), 3), b(type, {n, k}, random_values(n * k, 2)),
+            weight(type, {k}, random_values(k, 3)), shift(type, {k}, random_values(k, 4)), c(type, {m, n}, 3),
+            normed(type, {m, k}), apart(type, {m, n}, 3), mean(DType::f32, {m}), rstd(DType::f32, {m});
+        OpContext op;
+        const NormArgs norm{weight.t, layer ? shift.t : Tensor(), 1e-5F};
+        matmul(op.ctx(), c.t, a.t, b.t, {.transpose_b = true, .norm = &norm});
+        if (layer)
+          layer_norm_forward(op.ctx(), normed.t, {}, mean.t, rstd.t, a.t, {}, weight.t, shift.t, 1e-5F);
+        else
+          rms_norm_forward(op.ctx(), normed.t, {}, rstd.t, a.t, {}, weight.t, 1e-5F);
+        matmul(op.ctx(), apart.t, normed.t, b.t, {.transpose_b = true});
+        EXPECT_TRUE(c.same_bits(apart)) << dtype_name(type) << " " << m << (layer ? " layer" : " rms");
+      }
 }
 
 TEST(Matmul, DoesNothingWhereThereIsNothing) {

@@ -6,9 +6,11 @@
 #include <algorithm>
 
 #include "base/numeric.h"
+#include "ops/beside_product.h"
 #include "ops/cuda/early.cuh"
 #include "ops/cuda/logistic.cuh"
 #include "ops/cuda/reduce.cuh"
+#include "ops/cuda/row_norm.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
@@ -22,13 +24,14 @@ constexpr int kStep = kAtOnce * kWarp;
 constexpr int kMostShared = 32 << 10;  // bytes of a that a block keeps to itself
 
 struct FewRows {
-  const char *a, *b, *bias;
-  char *c, *act;                                 // act: null, or SwiGLU of c's halves
-  int64_t a_pitch, b_pitch, c_pitch, act_pitch;  // bytes
-  int rows, columns, packs;                      // of c; packs of a row of b
-  int pairs, step, apart;                        // pair i: columns i * step and i * step + apart
+  const char *a, *b, *bias, *residual;
+  char *c, *act;                                                 // act: null, or SwiGLU of c's halves, or GELU of c
+  int64_t a_pitch, b_pitch, c_pitch, act_pitch, residual_pitch;  // bytes
+  int rows, columns, packs;                                      // of c; packs of a row of b
+  int pairs, step, apart;                                        // pair i: columns i * step and i * step + apart
   float alpha;
-  bool bias_f32;
+  RowNorm norm;
+  bool bias_f32, gelu;
   bool shares;  // a's rows fit into the block's memory
   bool early;   // b was there long before
 };
@@ -93,27 +96,41 @@ __device__ void multiply(float (&sum)[kRows][2], const Packs<T> (&raw)[2][kAtOnc
   }
 }
 
+/// Lane 2r + side has row r of the pair's column `side`. Sums begin anew.
 template <class T, class Out, int kRows>
 __device__ void finish(float (&sum)[kRows][2], const FewRows& p, int pair, int lane) {
+  const int row = lane / 2, side = lane % 2, column = pair * p.step + side * p.apart;
+  const bool has_one = row < p.rows && column < p.columns;
+  float bias = 0, residual = 0, mine = 0;  // the first two are asked for before sums are added up
+  if (has_one && p.bias != nullptr)
+    bias = p.bias_f32 ? reinterpret_cast<const float*>(p.bias)[column]
+                      : to_f32(reinterpret_cast<const T*>(p.bias)[column]);
+  if (has_one && p.residual != nullptr)
+    residual = to_f32(__ldcg(reinterpret_cast<const Out*>(p.residual + row * p.residual_pitch) + column));
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    Out out[2] = {};
+  for (int r = 0; r < kRows; ++r)
 #pragma unroll
-    for (int side = 0; side < 2; ++side) {
-      const float total = reduce_lanes(sum[r][side]);
-      sum[r][side] = 0;
-      const int column = pair * p.step + side * p.apart;
-      if (lane != 0 || column >= p.columns || r >= p.rows) continue;
-      float bias = 0;
-      if (p.bias != nullptr)
-        bias = p.bias_f32 ? reinterpret_cast<const float*>(p.bias)[column]
-                          : to_f32(reinterpret_cast<const T*>(p.bias)[column]);
-      out[side] = from_f32<Out>(fmaf(total, p.alpha, bias));
-      reinterpret_cast<Out*>(p.c + r * p.c_pitch)[column] = out[side];
+    for (int s = 0; s < 2; ++s) {
+      const float total = reduce_lanes(sum[r][s]);
+      if (row == r && side == s) mine = total;
+      sum[r][s] = 0;
     }
-    if (p.act == nullptr || lane != 0 || r >= p.rows) continue;
-    reinterpret_cast<Out*>(p.act + r * p.act_pitch)[pair] = from_f32<Out>(swiglu(to_f32(out[0]), to_f32(out[1])));
-  }
+  Out out = from_f32<Out>(fmaf(mine, p.alpha, bias));
+  const float up = __shfl_down_sync(kAllLanes, to_f32(out), 1);
+  if (!has_one) return;
+  if (p.residual != nullptr) out = from_f32<Out>(residual + to_f32(out));
+  reinterpret_cast<Out*>(p.c + row * p.c_pitch)[column] = out;
+  if (p.act == nullptr || (side == 1 && !p.gelu)) return;
+  const float act = p.gelu ? gelu(to_f32(out)) : swiglu(to_f32(out), up);
+  reinterpret_cast<Out*>(p.act + row * p.act_pitch)[p.gelu ? column : pair] = from_f32<Out>(act);
+}
+
+/// a's rows into shared memory.
+__device__ inline void keep_rows(uint4* rows, const FewRows& p) {
+  for (int r = 0; r < p.rows; ++r)
+    for (int i = static_cast<int>(threadIdx.x); i < p.packs; i += kThreads)
+      rows[r * p.packs + i] = __ldcg(reinterpret_cast<const uint4*>(p.a + r * p.a_pitch) + i);
+  __syncthreads();
 }
 
 template <class T, class Out, int kRows>
@@ -125,19 +142,17 @@ __global__ void __launch_bounds__(kThreads, blocks(kRows)) few_rows_kernel(const
 
   Packs<T> raw[2][kAtOnce];
   const bool works = at.pair < p.pairs;
+  [[maybe_unused]] RowNormAhead<kThreads> ahead;
+  if constexpr (kRows == 1)
+    if (p.norm.weight != nullptr) ahead.fetch(p.norm, p.packs);
   if (p.early && works) fetch<T>(raw, p, at, lane);
   wait_for_previous();
   if (!p.early && works) fetch<T>(raw, p, at, lane);
-  const char* x = p.a;
-  int64_t x_pitch = p.a_pitch;
-  if (p.shares) {
-    for (int r = 0; r < p.rows; ++r)
-      for (int i = thread; i < p.packs; i += kThreads)
-        shared[r * p.packs + i] = __ldcg(reinterpret_cast<const uint4*>(p.a + r * p.a_pitch) + i);
-    __syncthreads();
-    x = reinterpret_cast<const char*>(shared);
-    x_pitch = int64_t{p.packs} * 16;
-  }
+  if (p.shares) keep_rows(shared, p);
+  if constexpr (kRows == 1)
+    if (p.norm.weight != nullptr) norm_row<T, kThreads>(shared, p.packs, p.norm, ahead);
+  const char* x = p.shares ? reinterpret_cast<const char*>(shared) : p.a;
+  const int64_t x_pitch = p.shares ? int64_t{p.packs} * 16 : p.a_pitch;
 
   float sum[kRows][2] = {};
   while (at.pair < p.pairs) {
@@ -170,35 +185,49 @@ bool in_packs(const Tensor& t) {
          t.size(1) * dtype_size(t.dtype) % 16 == 0;
 }
 
+/// What the activation goes to, or nullptr.
+const Tensor* activation_of(const Tensor& c, const MatmulOptions& o) {
+  return o.before_gelu != nullptr ? &c : o.swiglu;
+}
+
 }  // namespace
 
 bool takes_few_rows(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
   const bool types = a.dtype == b.dtype && (c.dtype == a.dtype || c.dtype == DType::f32) &&
                      (o.bias == nullptr || o.bias->dtype == a.dtype || o.bias->dtype == DType::f32);
-  return types && a.size(0) <= 4 && a.size(1) > 0 && o.transpose_b && !o.transpose_a && !o.accumulate && in_packs(a) &&
-         in_packs(b);
+  const bool here = types && a.size(0) <= kFewRows && a.size(1) > 0 && o.transpose_b && !o.transpose_a &&
+                    !o.accumulate && o.before_swiglu == nullptr && in_packs(a) && in_packs(b);
+  if (!here || o.norm == nullptr) return here;
+  return a.size(0) <= kNormedRows && a.bytes() <= kMostShared &&
+         takes_row_norm(*o.norm, a.dtype, a.size(1) * dtype_size(a.dtype) / 16);
 }
 
 void few_rows_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& o) {
-  const int columns = narrow<int>(c.size(1));
+  const Tensor& product = product_of(c, o);
+  const Tensor* act = activation_of(c, o);
+  const int columns = narrow<int>(c.size(1)), packs = narrow<int>(a.size(1) * dtype_size(a.dtype) / 16);
   const bool gated = o.swiglu != nullptr;
   const FewRows p{.a = a.as<char>(),
                   .b = b.as<char>(),
                   .bias = o.bias == nullptr ? nullptr : o.bias->as<char>(),
-                  .c = c.as<char>(),
-                  .act = gated ? o.swiglu->as<char>() : nullptr,
+                  .residual = o.residual == nullptr ? nullptr : o.residual->as<char>(),
+                  .c = product.as<char>(),
+                  .act = act == nullptr ? nullptr : act->as<char>(),
                   .a_pitch = pitch(a),
                   .b_pitch = pitch(b),
-                  .c_pitch = pitch(c),
-                  .act_pitch = gated ? pitch(*o.swiglu) : 0,
+                  .c_pitch = pitch(product),
+                  .act_pitch = act == nullptr ? 0 : pitch(*act),
+                  .residual_pitch = o.residual == nullptr ? 0 : pitch(*o.residual),
                   .rows = narrow<int>(a.size(0)),
                   .columns = columns,
-                  .packs = narrow<int>(a.size(1) * dtype_size(a.dtype) / 16),
+                  .packs = packs,
                   .pairs = (columns + 1) / 2,
                   .step = gated ? 1 : 2,
                   .apart = gated ? columns / 2 : 1,
                   .alpha = o.alpha,
+                  .norm = o.norm == nullptr ? RowNorm() : RowNorm(*o.norm, packs),
                   .bias_f32 = o.bias != nullptr && o.bias->dtype == DType::f32,
+                  .gelu = o.before_gelu != nullptr,
                   .shares = a.bytes() <= kMostShared,
                   .early = !ctx.train};  // where nothing is trained, b is a parameter since the beginning
   with_type(a.dtype, [&]<class T>(Type<T>) {

@@ -5,10 +5,14 @@
 
 namespace trireme::cuda {
 
-/// Whether few_rows_matmul() takes this product. GELU's sides are not looked at.
+constexpr int64_t kFewRows = 4;
+constexpr int64_t kNormedRows = 1;  // with a norm in front; more are faster with an op for it
+
+/// Whether few_rows_matmul() takes this product, with the norm in front of it if it has one.
 bool takes_few_rows(const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options);
 
-/// c = alpha * a . b^T [+ bias] and SwiGLU of it, as ops/matmul.h has it.
+/// c = alpha * a . b^T [+ bias] of a or its norm, and a residual, GELU or SwiGLU, as ops/matmul.h has it and with the
+/// bits of ops of their own. A norm only where nothing is trained.
 void few_rows_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const MatmulOptions& options);
 
 }  // namespace trireme::cuda

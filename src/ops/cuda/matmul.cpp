@@ -200,10 +200,11 @@ void matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b, const M
             const Tensor& workspace) {
   MatmulState& state = state_of(*ctx.cuda);
   const Call call{*ctx.cuda, c, a, b, o, workspace};
-  if (o.before_swiglu == nullptr && takes_few_rows(c, a, b, o)) {
-    if (side_of(o) != nullptr && o.swiglu == nullptr) return matmul_apart(ctx, call);
+  if (takes_few_rows(c, a, b, o)) {
+    if (o.times_gelu_of != nullptr) return matmul_apart(ctx, call);
     return few_rows_matmul(ctx, c, a, b, o);
   }
+  if (o.residual != nullptr && o.bias != nullptr) return matmul_apart(ctx, call);
   const ProductKey key = key_of(call, state.tf32);
   auto found = state.prepared.find(key);
   if (found == state.prepared.end()) found = state.prepared.emplace(key, prepare(ctx, call, key)).first;
