@@ -134,8 +134,15 @@ TEST_P(CudaAttention, EqualSequencesInWholeTiles) {
 
 TEST_P(CudaAttention, OfOneNewTokenASequenceEqualsTheCpusAndFillsTheCache) {
   constexpr int64_t kCapacity = 700, kSequences = 3;
-  for (const auto& [heads, kv_heads, d] :
-       {std::tuple<int64_t, int64_t, int64_t>{2, 2, 64}, {8, 2, 128}, {4, 2, 64}, {7, 1, 32}, {2, 1, 256}, {4, 4, 6}})
+  for (const auto& [heads, kv_heads, d] : {std::tuple<int64_t, int64_t, int64_t>{2, 2, 64},
+                                           {8, 2, 128},
+                                           {4, 2, 64},
+                                           {7, 1, 32},
+                                           {2, 1, 256},
+                                           {4, 4, 6},
+                                           {8, 2, 200},
+                                           {16, 8, 128},
+                                           {9, 9, 20}})
     for (const int64_t window : {0, 9})
       for (const bool turns : {true, false}) {
         SCOPED_TRACE(cat(heads, " heads on ", kv_heads, " of ", d, ", window ", window, turns ? ", RoPE" : ""));
@@ -170,6 +177,68 @@ TEST_P(CudaAttention, OfOneNewTokenASequenceEqualsTheCpusAndFillsTheCache) {
         EXPECT_EQ(values.got(), values.want());
         forget();
       }
+}
+
+/// One token by itself takes another kernel than several do.
+TEST_P(CudaAttention, OfOneNewTokenHasTheBitsThatItHasAmongOthers) {
+  constexpr int64_t kCapacity = 300, kMany = 3;
+  for (const auto& [heads, kv_heads, d, window] : {std::tuple<int64_t, int64_t, int64_t, int64_t>{8, 2, 128, 0},
+                                                   {2, 2, 64, 9},
+                                                   {4, 1, 256, 0},
+                                                   {2, 1, 256, 0},
+                                                   {7, 1, 32, 0},
+                                                   {9, 9, 20, 50},
+                                                   {4, 4, 6, 0},
+                                                   {2, 1, 1, 0},
+                                                   {6, 3, 80, 0}})
+    for (const double position : {0.0, 1.0, 15.0, 217.0}) {
+      SCOPED_TRACE(cat(heads, " heads on ", kv_heads, " of ", d, ", window ", window, ", position ", position));
+      const int64_t width = (heads + 2 * kv_heads) * d;
+      const Doubles row = random_values(width, 1), kept = random_values(kCapacity * kv_heads * d, 2);
+      const bool turns = d % 2 == 0;
+      const Doubles angles = random_values(kCapacity * d, 3);
+      const auto answer = [&, heads = heads, kv_heads = kv_heads, d = d, window = window](int64_t n) {
+        Doubles rows, keys, places;
+        for (int64_t i = 0; i < n; ++i) {
+          rows.insert(rows.end(), row.begin(), row.end());
+          keys.insert(keys.end(), kept.begin(), kept.end());
+          places.push_back(static_cast<double>(i * kCapacity));
+        }
+        const Shape cache{n * kCapacity, kv_heads, d};
+        const Twin &qkv = twin(dtype(), {n, width}, rows), &k = twin(dtype(), cache, keys),
+                   &v = twin(dtype(), cache, keys), &o = blank(dtype(), {n, heads, d}),
+                   &at = twin(DType::i32, {n}, Doubles(static_cast<size_t>(n), position)),
+                   &begin = twin(DType::i32, {n}, places), &table = twin(DType::f32, {kCapacity, d}, angles);
+        run_both([&](const Side& on) {
+          const auto part = [&](int64_t first, int64_t count) {
+            Tensor t = on(qkv).slice(1, first * d, (first + count) * d);
+            t.shape = {n, count, d};
+            t.strides = {width, d, 1};
+            return t;
+          };
+          decode_attention(on.ctx, on(o), part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads),
+                           {on(k), on(v)},
+                           {.scale = 0.2F,
+                            .window = window,
+                            .rope_table = turns ? on(table) : Tensor(),
+                            .positions = on(at),
+                            .cache_rows = on(begin)});
+        });
+        const double limit = dtype() == DType::f32 ? 4e-6 : 2 * dtype_epsilon(dtype());
+        EXPECT_LE(relative_error(o.got(), o.want()), limit);
+        Doubles got = o.got();
+        for (const Twin* t : {&k, &v}) {  // of the first sequence, the new row included
+          const Doubles all = t->got();
+          got.insert(got.end(), all.begin(), all.begin() + kCapacity * kv_heads * d);
+        }
+        forget();
+        return got;
+      };
+      const Doubles alone = answer(1), among = answer(kMany);
+      const size_t own = static_cast<size_t>(heads * d), others = own * kMany;
+      for (size_t i = 0; i < others; ++i) ASSERT_EQ(among[i], alone[i % own]) << i;
+      for (size_t i = own; i < alone.size(); ++i) ASSERT_EQ(among[others - own + i], alone[i]) << "cache, " << i;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(, CudaAttention, storage_types(), dtype_test_name);

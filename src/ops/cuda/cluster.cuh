@@ -35,6 +35,17 @@ __device__ inline void store_in_block(float2* to, int block, float2 value) {
 #endif
 }
 
+/// One float.
+__device__ inline void store_in_block(float* to, int block, float value) {
+#if __CUDA_ARCH__ >= 900
+  uint32_t there = 0;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(to)), "r"(block));
+  asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there), "f"(value) : "memory");
+#else
+  if (block == 0) *to = value;
+#endif
+}
+
 struct ClusterLaunch {
   unsigned blocks, cluster;  // in all, and of them in a cluster
   unsigned threads;          // a block

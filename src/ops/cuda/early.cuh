@@ -21,19 +21,27 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-/// Starts a kernel that calls wait_for_previous().
+/// Starts a kernel that calls wait_for_previous(), `cluster` blocks of the grid's first dimension in a cluster.
 template <class Args>
-void launch_early(const Ctx& ctx, void (*kernel)(Args), dim3 grid, dim3 block, const Args& args, int shared_bytes = 0) {
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
+void launch_early(const Ctx& ctx, void (*kernel)(Args), dim3 grid, dim3 block, const Args& args, int shared_bytes = 0,
+                  unsigned cluster = 1) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (!ctx.train && ctx.cuda->capability_major() >= 9) {  // training's kernels are long
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {cluster, 1, 1};
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream_of(ctx);
-  config.attrs = &early;
-  config.numAttrs = !ctx.train && ctx.cuda->capability_major() >= 9 ? 1 : 0;  // training's kernels are long
+  config.attrs = attributes;
+  config.numAttrs = count;
   check_cuda(cudaLaunchKernelEx(&config, kernel, args), "cudaLaunchKernelEx");
 }
 
