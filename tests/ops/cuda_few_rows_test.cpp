@@ -126,8 +126,8 @@ TEST_P(CudaFewRows, OddColumnsAndF32ResultsToo) {
 /// So many that a block's sums are added up several times.
 TEST_P(CudaFewRows, ManyColumnsOfLongRows) {
   if (layer()) GTEST_SKIP() << "the norm makes no difference here";
-  const Case s = dtype() == DType::f32 ? Case{1, 17300, 1024} : Case{4, 4500, 2048};
-  for (const Beside side : {Beside::residual, Beside::swiglu}) check(s, side, false, dtype());
+  check({1, 17300, dtype() == DType::f32 ? 1024 : 2048}, Beside::swiglu, false, dtype());
+  if (dtype() == DType::f32) check({1, 17301, 1024}, Beside::residual, true, dtype());
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, CudaFewRows, ::testing::Combine(storage_types(), ::testing::Bool()),

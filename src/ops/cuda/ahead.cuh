@@ -47,6 +47,14 @@ __device__ inline void wait_for_all_but([[maybe_unused]] int rows) {
 #endif
 }
 
+/// The same, for any number.
+template <int kRows>
+__device__ inline void wait_for_all_but() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kRows) : "memory");
+#endif
+}
+
 /// A run of bytes that a copy engine brings (compute capability 9.0; PTX ISA, "cp.async.bulk"), one for each block: all
 /// 16-byte aligned. One thread starts it; the others may wait once the block has been synchronised.
 __device__ inline void start_run(uint64_t* arrival, void* to, const char* from, int bytes) {

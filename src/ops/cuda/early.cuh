@@ -14,7 +14,9 @@ __device__ inline void wait_for_previous() {
 #endif
 }
 
-/// From here on the next kernel, if started with launch_early, may use what this one leaves idle.
+/// From here on the next kernel, if started with launch_early, may use what this one leaves idle. A kernel that leaves
+/// room on some processors only says so after wait_for_previous(): where three kernels are at work at once, blocks of
+/// one crowd on the processors with room, the next ones' where these leave it, and so on through all of a step.
 __device__ inline void let_next_begin() {
 #if __CUDA_ARCH__ >= 900
   cudaTriggerProgrammaticLaunchCompletion();

@@ -1,6 +1,6 @@
-// A warp owns two rows of b, which are two columns of the result, and walks along both with eight packs a lane in
-// flight; then it goes to another pair. The next packs are asked for before sums are added up, and the first ones
-// before the kernel that computes a is done, so that the memory rests little.
+// Where row_sweep.cu does not do it: a warp owns two rows of b, which are two columns of the result, and walks along
+// both with eight packs a lane in flight; then it goes to another pair. The next packs are asked for before sums are
+// added up, and the first ones before the kernel that computes a is done, so that the memory rests little.
 #include "ops/cuda/few_rows.h"
 
 #include <algorithm>
@@ -8,10 +8,9 @@
 #include "base/numeric.h"
 #include "ops/beside_product.h"
 #include "ops/cuda/early.cuh"
+#include "ops/cuda/few_rows.cuh"
 #include "ops/cuda/logistic.cuh"
 #include "ops/cuda/reduce.cuh"
-#include "ops/cuda/row_norm.cuh"
-#include "ops/cuda/vector.cuh"
 
 namespace trireme::cuda {
 namespace {
@@ -23,19 +22,6 @@ constexpr int blocks(int rows) { return rows < 4 ? 3 : 2; }  // a multiprocessor
 constexpr int kStep = kAtOnce * kWarp;
 constexpr int kMostShared = 32 << 10;  // bytes of a that a block keeps to itself
 
-struct FewRows {
-  const char *a, *b, *bias, *residual;
-  char *c, *act;                                                 // act: null, or SwiGLU of c's halves, or GELU of c
-  int64_t a_pitch, b_pitch, c_pitch, act_pitch, residual_pitch;  // bytes
-  int rows, columns, packs;                                      // of c; packs of a row of b
-  int pairs, step, apart;                                        // pair i: columns i * step and i * step + apart
-  float alpha;
-  RowNorm norm;
-  bool bias_f32, gelu;
-  bool shares;  // a's rows fit into the block's memory
-  bool early;   // b was there long before
-};
-
 /// Where a warp is: packs [first, first + kStep) of the rows of a pair.
 struct Place {
   int pair, first;
@@ -46,14 +32,6 @@ struct Place {
     pair += static_cast<int>(gridDim.x) * kWarps;
   }
 };
-
-template <class T>
-using Packs = Pack<T, kWidth<T>>;
-
-/// The row of b for column `side` of a pair; of a last pair that is none, a row that is there.
-__device__ inline const char* row_of(const FewRows& p, int pair, int side) {
-  return p.b + min(pair * p.step + side * p.apart, p.columns - 1) * p.b_pitch;
-}
 
 /// Read once: not to push a's rows out of the L1.
 template <class T>
@@ -230,6 +208,7 @@ void few_rows_matmul(Ctx& ctx, const Tensor& c, const Tensor& a, const Tensor& b
                   .gelu = o.before_gelu != nullptr,
                   .shares = a.bytes() <= kMostShared,
                   .early = !ctx.train};  // where nothing is trained, b is a parameter since the beginning
+  if (sweep_row(ctx, p, a.dtype, c.dtype)) return;
   with_type(a.dtype, [&]<class T>(Type<T>) {
     if (c.dtype == DType::f32)
       launch_rows<T, float>(ctx, p);
