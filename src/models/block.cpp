@@ -37,7 +37,8 @@ bool Block::steps(const Ctx& ctx, const Batch& batch) const {
          groups_.tp().size() == 1;
 }
 
-/// The same, rounded where forward() rounds, for a stream that is summed. Nothing is kept for a backward.
+/// The same for a stream that is summed, rounded where forward() rounds if rows are whole packs of 16 bytes. Nothing is
+/// kept for a backward.
 void Block::step(Ctx& ctx, const Batch& batch, Saved& s, const Stream& in, const Stream& out) const {
   CHECK(!in.delta.defined(), "a step's stream is summed from the beginning");
   const ArenaScope scope(*ctx.temp);
