@@ -80,6 +80,10 @@ Runner::Runner(Model& model, ParamStore& params, GradStore* grads, const Groups&
   for (const auto& unit : model.units) unit->set_slots(schedule_.slots + 1);  // the last one serves evaluate
 }
 
+void Runner::pass(std::string_view failpoint_name) const {
+  if (!ctx_.planning()) failpoint(failpoint_name);
+}
+
 std::string Runner::unit_name(int unit) const {
   if (unit == 0) return "embedding";
   return unit == static_cast<int>(model_.units.size()) ? "head" : cat("block ", unit - 1);
@@ -207,7 +211,7 @@ void Runner::forward(const StageRange& stage, const Batch& batch, int slot, bool
     current_unit_ = u;
     params_.acquire(u, !first);
     prefetch_behind(stage, u);
-    if (!ctx_.planning()) failpoint("runner.forward");
+    pass("runner.forward");
     model_.units[i]->forward(ctx_, batch, slot, stream_, x, out);
     params_.release(u);
     rebuild_.release(rebuilt);
@@ -249,7 +253,7 @@ void Runner::backward(const StageRange& stage, const Batch& batch, int slot, boo
     if (u > stage.first) params_.prefetch(u - 1);
     grads_->acquire(ctx_, u, first);
     if (is_run_again(u)) rebuild(batch, slot, u);
-    if (!ctx_.planning()) failpoint("runner.backward");
+    pass("runner.backward");
     model_.units[static_cast<size_t>(u)]->backward(ctx_, batch, slot, g);
     grads_->publish(ctx_, u);
     params_.release(u);
@@ -287,7 +291,7 @@ void Runner::evaluate(const StageRange& stage, const Batch& batch) {
                      unit.sums(ctx_, batch)};
     params_.acquire(u);
     prefetch_behind(stage, u);
-    if (!ctx_.planning()) failpoint("runner.evaluate");
+    pass("runner.evaluate");
     unit.forward(ctx_, batch, schedule_.slots, stream_, x, out);
     params_.release(u);
     stream_ = out.written();

@@ -101,6 +101,8 @@ class Runner {
   void prefetch_behind(const StageRange& stage, int u);
   void rebuild(const Batch& batch, int slot, int unit);
   Tensor outgoing(const Stream& stream);
+  /// A failpoint of steps and evaluations, which their plans do not count.
+  void pass(std::string_view failpoint_name) const;
   std::string unit_name(int unit) const;
   bool is_run_again(int unit) const {
     return unit > 0 && unit - 1 < options_.recompute.block;  // the embedding keeps nothing
