@@ -42,16 +42,16 @@ int64_t target_bytes(const IndexedDataset& tokens, const Tokenizer& tokenizer) {
 
 EvalResult evaluate_files(const LoadedModel& model, const IndexedDataset& tokens, const DataConfig& data, Device device,
                           const Groups& groups, ThreadPool& pool) {
+  const WeightFiles weights(model.folder);
   EngineConfig config;
   config.model = model.config;
-  config.precision.param_dtype = kept_type(model.folder, device);
+  config.precision.param_dtype = kept_type(weights, device);
   config.micro_batch_size = data.micro_batch_size;
   config.sequence_length = data.sequence_length;
   config.micro_batches = 0;
   config.device = device;
   config.gpu = {.cache_folder = user_cache_folder()};
   Engine engine(config, groups, pool);
-  const WeightFiles weights(model.folder);
   read_model_weights(model.config, engine.params(), [&](const std::string& name) { return weights.find(name); });
   const EvalResult result = evaluate_part(engine, tokens, {0, tokens.num_documents()}, data, 0, *groups.dp);
   if (!std::isfinite(result.loss))

@@ -56,14 +56,14 @@ struct Sequence {
 /// Answers groups of sequences side by side.
 class Answers {
  public:
-  Answers(const LoadedModel& model, const GenerateOptions& options, const OnText& on_text, const DecoderConfig& config,
-          ThreadPool& pool, const Groups* groups)
+  Answers(const LoadedModel& model, const WeightFiles& weights, const GenerateOptions& options, const OnText& on_text,
+          const DecoderConfig& config, ThreadPool& pool, const Groups* groups)
       : model_(model),
         options_(options),
         on_text_(on_text),
         decoder_(config, pool, groups),
         sampler_(options.sampling, config.model.vocab_size) {
-    decoder_.load(WeightFiles(model.folder));
+    decoder_.load(weights);
   }
 
   void answer(std::span<Sequence> group) {
@@ -149,9 +149,8 @@ class Answers {
 
 }  // namespace
 
-DType kept_type(const std::string& folder, Device device) {
+DType kept_type(const WeightFiles& files, Device device) {
   if (device == kCpu) return DType::f32;
-  const WeightFiles files(folder);
   const std::vector<std::string> names = files.names();
   const DType stored = names.empty() ? DType::f32 : files.at(names[0]).dtype;
   return stored == DType::bf16 || stored == DType::f16 ? stored : DType::f32;
@@ -212,9 +211,10 @@ std::vector<Generation> Generator::generate(const std::vector<std::string>& prom
   if (all.empty()) return {};
 
   const size_t width = std::min(kSideBySide, all.size());
-  Answers answers(model_, options, on_text,
+  const WeightFiles weights(model_.folder);
+  Answers answers(model_, weights, options, on_text,
                   {.model = model_.config,
-                   .param_dtype = kept_type(model_.folder, device_),
+                   .param_dtype = kept_type(weights, device_),
                    .sequences = static_cast<int>(width),
                    .capacity = capacity,
                    .choices = model_.tokenizer.vocab_size(),

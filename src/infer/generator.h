@@ -23,9 +23,9 @@ struct LoadedModel {
 /// Reads config and tokenizer. ConfigError where their vocabularies do not fit each other.
 LoadedModel load_model_folder(const std::string& folder);
 
-/// What the weights of a folder are computed in where nothing is trained: float32 on the CPU; on a GPU, where memory
+/// What weights are computed in where nothing is trained: float32 on the CPU; on a GPU, where memory
 /// and reading them are most of the cost, the type that they are stored in.
-DType kept_type(const std::string& folder, Device device);
+DType kept_type(const WeightFiles& files, Device device);
 
 struct GenerateOptions {
   SamplingParams sampling;

@@ -103,8 +103,8 @@ TEST_F(GeneratorTest, WeightsStayAsTheyAreStoredOnAGpuOnly) {
     const std::string header = cat(R"({"w":{"dtype":")", name, R"(","shape":[1],"data_offsets":[0,)", size, "]}}");
     write_file(dir.path("model.safetensors"), cat(static_cast<char>(header.size()), std::string(7, '\0'), header,
                                                   std::string(static_cast<size_t>(size), '\0')));
-    EXPECT_EQ(kept_type(dir.path(), kCpu), DType::f32);
-    EXPECT_EQ(kept_type(dir.path(), {DeviceKind::cuda, 0}), type) << name;
+    EXPECT_EQ(kept_type(WeightFiles(dir.path()), kCpu), DType::f32);
+    EXPECT_EQ(kept_type(WeightFiles(dir.path()), {DeviceKind::cuda, 0}), type) << name;
   }
 }
 
