@@ -103,6 +103,14 @@ class CudaAttention : public CudaTypes {
   }
 };
 
+/// Heads [begin, begin + count) of d channels each, of rows (N, heads * d).
+Tensor heads_of(const Tensor& rows, int64_t begin, int64_t count, int64_t d) {
+  Tensor t = rows.slice(1, begin * d, (begin + count) * d);
+  t.shape = {rows.size(0), count, d};
+  t.strides = {rows.stride(0), d, 1};
+  return t;
+}
+
 TEST_P(CudaAttention, EqualsTheCpusOnEveryKindOfSegment) {
   const std::vector<Case> cases = {
       {"one", packed({40})},
@@ -157,12 +165,7 @@ TEST_P(CudaAttention, OfOneNewTokenASequenceEqualsTheCpusAndFillsTheCache) {
         const Twin& positions = twin(DType::i32, {n}, {0, 15, 611});
         const Twin& cache_rows = twin(DType::i32, {n}, {kCapacity, 0, 2 * kCapacity});
         run_both([&, heads = heads, kv_heads = kv_heads, d = d](const Side& on) {
-          const auto part = [&](int64_t begin, int64_t count) {
-            Tensor t = on(qkv).slice(1, begin * d, (begin + count) * d);
-            t.shape = {n, count, d};
-            t.strides = {on(qkv).stride(0), d, 1};
-            return t;
-          };
+          const auto part = [&](int64_t first, int64_t count) { return heads_of(on(qkv), first, count, d); };
           decode_attention(on.ctx, on(o), part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads),
                            {on(keys), on(values)},
                            {.scale = 0.37F,
@@ -210,12 +213,7 @@ TEST_P(CudaAttention, OfOneNewTokenHasTheBitsThatItHasAmongOthers) {
                    &at = twin(DType::i32, {n}, Doubles(static_cast<size_t>(n), position)),
                    &begin = twin(DType::i32, {n}, places), &table = twin(DType::f32, {kCapacity, d}, angles);
         run_both([&](const Side& on) {
-          const auto part = [&](int64_t first, int64_t count) {
-            Tensor t = on(qkv).slice(1, first * d, (first + count) * d);
-            t.shape = {n, count, d};
-            t.strides = {width, d, 1};
-            return t;
-          };
+          const auto part = [&](int64_t first, int64_t count) { return heads_of(on(qkv), first, count, d); };
           decode_attention(on.ctx, on(o), part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads),
                            {on(k), on(v)},
                            {.scale = 0.2F,

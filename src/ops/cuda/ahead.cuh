@@ -35,24 +35,21 @@ __device__ inline void end_of_row() {
 #endif
 }
 
-/// Waits for this thread's copies of all rows but the last `rows` ones.
-__device__ inline void wait_for_all_but([[maybe_unused]] int rows) {
-#if __CUDA_ARCH__ >= 800
-  if (rows == 0)
-    asm volatile("cp.async.wait_group 0;" ::: "memory");
-  else if (rows == 1)
-    asm volatile("cp.async.wait_group 1;" ::: "memory");
-  else
-    asm volatile("cp.async.wait_group 2;" ::: "memory");
-#endif
-}
-
-/// The same, for any number.
+/// Waits for this thread's copies of all rows but the last kRows ones.
 template <int kRows>
 __device__ inline void wait_for_all_but() {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.wait_group %0;" ::"n"(kRows) : "memory");
 #endif
+}
+/// The same for a number from 0 to 2 that is known at run time only.
+__device__ inline void wait_for_all_but(int rows) {
+  if (rows == 0)
+    wait_for_all_but<0>();
+  else if (rows == 1)
+    wait_for_all_but<1>();
+  else
+    wait_for_all_but<2>();
 }
 
 /// A run of bytes that a copy engine brings (compute capability 9.0; PTX ISA, "cp.async.bulk"), one for each block: all

@@ -223,6 +223,18 @@ __device__ void attend(Seen<kChannels> (&seen)[kHeads], Round<T, kChannels>& rou
   }
 }
 
+/// The query heads of a block, at most kHeads of those that share keys.
+template <int kHeads>
+struct HeadsOfBlock {
+  int kv_head, first_head, heads, first_query;  // first_head: of the group
+
+  __device__ explicit HeadsOfBlock(const Decode& p)
+      : kv_head(static_cast<int>(blockIdx.y) / p.group_blocks),
+        first_head(static_cast<int>(blockIdx.y) % p.group_blocks * kHeads),
+        heads(min(kHeads, p.group - first_head)),
+        first_query(kv_head * p.group + first_head) {}
+};
+
 /// What the teams of a part have seen, in shared memory.
 template <int kHeads>
 struct Teams {
@@ -289,9 +301,8 @@ __global__ void __launch_bounds__(kPartThreads, parts_at_once(kChannels))
   __shared__ Newest<kHeads> newest;
   __shared__ Teams<kHeads> teams;
   extern __shared__ float sums[];  // (teams, heads, D)
-  const int part = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y) / p.group_blocks;
-  const int first_head = static_cast<int>(blockIdx.y) % p.group_blocks * kHeads;  // of the group
-  const int heads = min(kHeads, p.group - first_head), first_query = kv_head * p.group + first_head;
+  const int part = static_cast<int>(blockIdx.x);
+  const auto [kv_head, first_head, heads, first_query] = HeadsOfBlock<kHeads>(p);
   const int thread = static_cast<int>(threadIdx.x), team = thread / kLanes, first = thread % kLanes * kChannels;
   let_next_begin();
   if (!p.early) wait_for_previous();
@@ -343,9 +354,8 @@ __global__ void __launch_bounds__(kHalves* kPartThreads, 1) cluster_kernel(const
   __shared__ float2 ends[kDecodeParts][kHeads];                            // weight, top
   __shared__ float parts[kDecodeParts][kHeads][kMostHeadSize / kCluster];  // this block's channels
   extern __shared__ float all_sums[];                                      // (halves, teams, heads, D)
-  const int rank = static_cast<int>(blockIdx.x), kv_head = static_cast<int>(blockIdx.y) / p.group_blocks;
-  const int first_head = static_cast<int>(blockIdx.y) % p.group_blocks * kHeads;  // of the group
-  const int heads = min(kHeads, p.group - first_head), first_query = kv_head * p.group + first_head;
+  const int rank = static_cast<int>(blockIdx.x);
+  const auto [kv_head, first_head, heads, first_query] = HeadsOfBlock<kHeads>(p);
   const int half = static_cast<int>(threadIdx.x) / kPartThreads, thread = static_cast<int>(threadIdx.x) % kPartThreads;
   const int part = rank * kHalves + half, team = thread / kLanes, first = thread % kLanes * kChannels;
   const int channels = (p.head_size + kCluster - 1) / kCluster;  // of a block
